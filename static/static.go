@@ -1,0 +1,54 @@
+// Package static holds what is shown and not computed: page templates, the
+// style sheet, the languages and the default site. An operator's folder site/
+// overrides the default site, file by file.
+//
+// A language is a file lang/TAG.toml, TAG being its BCP 47 tag; nothing else
+// names it. Its keys are those of lang/en.toml, which a test compares.
+package static
+
+import (
+	"embed"
+	"errors"
+	"io/fs"
+	"os"
+)
+
+//go:embed pages lang site style.css
+var files embed.FS
+
+// Pages are the templates, *.html.
+func Pages() fs.FS { return sub("pages") }
+
+// Languages are the catalogues, TAG.toml.
+func Languages() fs.FS { return sub("lang") }
+
+// Style is the style sheet, which every page carries inline.
+func Style() string {
+	css, err := files.ReadFile("style.css")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return string(css)
+}
+
+// Site is the default site with the files of dir in the place of its own. A
+// dir that does not exist overrides nothing.
+func Site(dir string) fs.FS { return overlay{os.DirFS(dir), sub("site")} }
+
+func sub(dir string) fs.FS {
+	f, err := fs.Sub(files, dir)
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return f
+}
+
+type overlay struct{ over, under fs.FS }
+
+func (o overlay) Open(name string) (fs.File, error) {
+	f, err := o.over.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return o.under.Open(name)
+	}
+	return f, err
+}
