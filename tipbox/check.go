@@ -1,0 +1,262 @@
+package tipbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"tipbox/store"
+)
+
+// A Report is what Check found.
+type Report struct {
+	Tips     int      `json:"tips"`
+	Messages int      `json:"messages"`
+	Files    int      `json:"files"`
+	Orphans  []string `json:"orphans"`  // blobs that no message names: harmless, removed by Sweep
+	Problems []string `json:"problems"` // what is damaged or missing
+}
+
+// Check proves the store whole: every record decodes, every chain of events
+// verifies, every sealed message and every attachment is the one that was
+// signed, every mailbox and inbox line leads to its tip, and nothing is there
+// that no record names. What it finds amiss is in the report; the error is for
+// not being able to look.
+func (s *Service) Check(ctx context.Context) (*Report, error) {
+	c := &checker{s: s, named: make(map[string]bool), tips: make(map[string]bool)}
+	for _, step := range []func(context.Context) error{c.checkTips, c.checkIndexes, c.checkStrays, c.checkBlobs} {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("checking: %w", err)
+		}
+	}
+	return &c.report, nil
+}
+
+type checker struct {
+	s      *Service
+	report Report
+	named  map[string]bool // blobs that an event names
+	tips   map[string]bool // ids
+}
+
+func (c *checker) problem(format string, args ...any) {
+	c.report.Problems = append(c.report.Problems, fmt.Sprintf(format, args...))
+}
+
+// each calls f with every record under the prefix.
+func (c *checker) each(ctx context.Context, prefix store.Key, f func(store.Record) error) error {
+	var after store.Key
+	for {
+		recs, err := c.s.cfg.Store.Scan(ctx, prefix, after, store.MaxScan)
+		if err != nil {
+			return err
+		}
+		for _, rec := range recs {
+			if err := f(rec); err != nil {
+				return err
+			}
+		}
+		if len(recs) < store.MaxScan {
+			return nil
+		}
+		after = recs[len(recs)-1].Key
+	}
+}
+
+func (c *checker) checkTips(ctx context.Context) error {
+	return c.each(ctx, prefixTip, func(rec store.Record) error {
+		id := strings.TrimPrefix(string(rec.Key), string(prefixTip))
+		c.report.Tips++
+		c.tips[id] = true
+		t, err := decodeTip(rec)
+		if err != nil {
+			c.problem("%v", err)
+			return nil
+		}
+		slots, err := c.s.cfg.Store.Get(ctx, keySlots(id))
+		if err == nil {
+			_, err = decodeSlots(slots)
+		}
+		if err != nil {
+			c.problem("tip %s: keyslots: %v", id, err)
+		}
+		if item, err := c.s.cfg.Store.Get(ctx, keyInboxItem(t, id)); err != nil {
+			c.problem("tip %s: its line in the inbox: %v", id, err)
+		} else if string(item.Value) != string(encode(t.item(id))) {
+			c.problem("tip %s: its line in the inbox is not as its record", id)
+		}
+		_, chain, err := c.s.loadChain(ctx, id)
+		if err != nil {
+			c.problem("%v", err)
+			return nil
+		}
+		if len(chain.events) != t.Events {
+			c.problem("tip %s: %d messages, its record says %d", id, len(chain.events), t.Events)
+		}
+		for _, e := range chain.events {
+			c.checkEvent(ctx, e)
+		}
+		return ctx.Err()
+	})
+}
+
+func (c *checker) checkEvent(ctx context.Context, e *Event) {
+	c.report.Messages++
+	sealed, err := c.s.cfg.Store.Get(ctx, keySealed(e.Tip, e.Number))
+	switch {
+	case err != nil:
+		c.problem("tip %s: message %d: %v", e.Tip, e.Number, err)
+	case hash(sealed.Value) != e.Sealed:
+		c.problem("tip %s: message %d is not the one that was signed", e.Tip, e.Number)
+	}
+	for i, f := range e.Files {
+		c.report.Files++
+		c.named[f.Blob] = true
+		if err := c.checkFile(ctx, f); err != nil {
+			c.problem("tip %s: message %d: file %d (blob %s): %v", e.Tip, e.Number, i+1, f.Blob, err)
+		}
+	}
+}
+
+func (c *checker) checkFile(ctx context.Context, f EventFile) error {
+	b, err := c.s.cfg.Blobs.Open(ctx, f.Blob)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if b.Size() != f.Sealed {
+		return fmt.Errorf("%d bytes, not %d: %w", b.Size(), f.Sealed, store.ErrCorrupt)
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(b, 0, b.Size())); err != nil {
+		return err
+	}
+	if hex.EncodeToString(h.Sum(nil)) != f.SHA256 {
+		return fmt.Errorf("another hash: %w", store.ErrCorrupt)
+	}
+	return nil
+}
+
+// checkIndexes checks that mailboxes and inbox lines are one to a tip.
+func (c *checker) checkIndexes(ctx context.Context) error {
+	boxes, lines := make(map[string]bool), make(map[string]bool)
+	err := c.each(ctx, "box/", func(rec store.Record) error {
+		id := string(rec.Value)
+		if !c.tips[id] || boxes[id] {
+			c.problem("record %s leads to tip %.40q, which is missing or has another mailbox", rec.Key, id)
+		}
+		boxes[id] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = c.each(ctx, "inbox/", func(rec store.Record) error {
+		id := string(rec.Key[strings.LastIndexByte(string(rec.Key), '/')+1:])
+		if !c.tips[id] || lines[id] {
+			c.problem("record %s is for a tip that is missing or has another line", rec.Key)
+		}
+		lines[id] = true
+		return nil
+	})
+	for id := range c.tips {
+		if !boxes[id] {
+			c.problem("tip %s has no mailbox: its source cannot come back", id)
+		}
+	}
+	return err
+}
+
+// checkStrays looks for records of no tip and of no kind we know.
+func (c *checker) checkStrays(ctx context.Context) error {
+	return c.each(ctx, "", func(rec store.Record) error {
+		parts := strings.Split(string(rec.Key), "/")
+		switch parts[0] {
+		case "tip", "box", "inbox":
+		case "slots", "event", "sealed":
+			if len(parts) < 2 || !c.tips[parts[1]] {
+				c.problem("record %s belongs to no tip", rec.Key)
+			}
+		case "form":
+			var key formKey
+			if err := decode(rec, &key); err != nil {
+				c.problem("%v", err)
+			}
+		case "meta":
+		default:
+			c.problem("record %s is of no known kind", rec.Key)
+		}
+		return nil
+	})
+}
+
+func (c *checker) checkBlobs(ctx context.Context) error {
+	err := c.s.cfg.Blobs.List(ctx, func(name string, _ int64) error {
+		if !c.named[name] {
+			c.report.Orphans = append(c.report.Orphans, name)
+		}
+		return nil
+	})
+	slices.Sort(c.report.Orphans)
+	return err
+}
+
+// Sweep removes the blobs that no message names, as a crash leaves them, and
+// returns how many. Those of a tip that is damaged stay, and the error says so. Call it only while nothing is being received.
+func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
+	var blobs []string
+	err = s.cfg.Blobs.List(ctx, func(name string, _ int64) error {
+		blobs = append(blobs, name)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("sweeping: %w", err)
+	}
+	slices.Sort(blobs) // those of one tip stand together: its id leads the name
+	var tip string
+	var named map[string]bool
+	var unknown []error
+	for _, name := range blobs {
+		if id := name[:min(tipIDLength, len(name))]; id != tip {
+			tip = id
+			if named, err = s.namedBlobs(ctx, tip); err != nil {
+				unknown = append(unknown, err)
+			}
+		}
+		if named == nil || named[name] { // nil: it cannot be told, so all stay
+			continue
+		}
+		if err := s.cfg.Blobs.Remove(ctx, name); err != nil {
+			return removed, fmt.Errorf("sweeping: %w", err)
+		}
+		removed++
+	}
+	return removed, errors.Join(unknown...)
+}
+
+// namedBlobs returns the blobs that a tip's events name, or nil and an error
+// rather than miss one.
+func (s *Service) namedBlobs(ctx context.Context, tip string) (map[string]bool, error) {
+	named := make(map[string]bool)
+	if !ValidTipID(tip) {
+		return named, nil
+	}
+	_, c, err := s.loadChain(ctx, tip)
+	if errors.Is(err, store.ErrNotFound) {
+		return named, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range c.events {
+		for _, f := range e.Files {
+			named[f.Blob] = true
+		}
+	}
+	return named, nil
+}

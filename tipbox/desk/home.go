@@ -1,0 +1,109 @@
+package desk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"github.com/pelletier/go-toml/v2"
+
+	"tipbox/crypto/roster"
+)
+
+// A Home is a member's folder, mode 0700:
+//
+//	member.key    the member key, perhaps locked with a passphrase
+//	tipbox.toml   HomeConfig
+//	roster.note   the newest roster seen: it names the server's key, and no
+//	              older one is accepted after it
+type Home string
+
+// HomeConfig is what tipbox.toml says.
+type HomeConfig struct {
+	Desk string `toml:"desk" comment:"The desk's address, host:port."`
+	Root string `toml:"root" comment:"The verifier key of the organisation's root key. Compare it with one you got another way."`
+}
+
+// Files of a home.
+const (
+	keyFile    = "member.key"
+	configFile = "tipbox.toml"
+	rosterFile = "roster.note"
+)
+
+// ErrNoHome means that a home lacks a file; the message says how it is made.
+var ErrNoHome = errors.New("not set up")
+
+// KeyFile is the path of the member's key.
+func (h Home) KeyFile() string { return filepath.Join(string(h), keyFile) }
+
+// Join writes the configuration and the first roster, which must be signed by
+// the root key that the configuration names.
+func (h Home) Join(cfg HomeConfig, signed []byte) error {
+	if _, err := roster.Open(signed, cfg.Root, roster.Mark{}); err != nil {
+		return err
+	}
+	text, err := toml.Marshal(cfg)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", configFile, err)
+	}
+	if err := os.MkdirAll(string(h), 0o700); err != nil {
+		return fmt.Errorf("making the home: %w", err)
+	}
+	for name, data := range map[string][]byte{configFile: text, rosterFile: signed} {
+		if err := renameio.WriteFile(filepath.Join(string(h), name), data, 0o600); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Config reads the configuration. An unknown key is an error.
+func (h Home) Config() (HomeConfig, error) {
+	var cfg HomeConfig
+	text, err := h.read(configFile)
+	if err != nil {
+		return cfg, err
+	}
+	if err := toml.NewDecoder(strings.NewReader(string(text))).DisallowUnknownFields().Decode(&cfg); err != nil {
+		return cfg, fmt.Errorf("%s: %w", filepath.Join(string(h), configFile), err)
+	}
+	return cfg, nil
+}
+
+// Roster reads the roster seen last and verifies it.
+func (h Home) Roster(cfg HomeConfig) (*roster.Roster, error) {
+	signed, err := h.read(rosterFile)
+	if err != nil {
+		return nil, err
+	}
+	return roster.Open(signed, cfg.Root, roster.Mark{})
+}
+
+// Renew replaces the roster by another if that is newer, and returns the one
+// in force. An older or forged one is an error, and the old one stays.
+func (h Home) Renew(cfg HomeConfig, last *roster.Roster, signed []byte) (*roster.Roster, error) {
+	r, err := roster.Open(signed, cfg.Root, last.Mark())
+	if err != nil {
+		return nil, fmt.Errorf("the server's roster: %w", err)
+	}
+	if r.Mark() == last.Mark() {
+		return last, nil
+	}
+	if err := renameio.WriteFile(filepath.Join(string(h), rosterFile), signed, 0o600); err != nil {
+		return nil, fmt.Errorf("keeping the new roster: %w", err)
+	}
+	return r, nil
+}
+
+func (h Home) read(name string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(string(h), name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s has no %s: %w", string(h), name, ErrNoHome)
+	}
+	return data, err
+}

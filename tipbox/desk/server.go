@@ -1,0 +1,185 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"tipbox/crypto/roster"
+	"tipbox/tipbox"
+)
+
+// Config is what the API needs. Service is required.
+type Config struct {
+	Service *tipbox.Service
+	Log     *slog.Logger // discarded if nil
+}
+
+type server struct {
+	service *tipbox.Service
+	log     *slog.Logger
+}
+
+// New returns the handler of the desk listener. It serves only over
+// connections of ServerTLS.
+func New(cfg Config) http.Handler {
+	s := &server{cfg.Service, cfg.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	r := mux.NewRouter()
+	v1 := r.PathPrefix("/v1").Subrouter()
+	v1.Handle("/roster", s.handle(s.getRoster)).Methods("GET")
+	v1.Handle("/inbox", s.handle(s.getInbox)).Methods("GET")
+	v1.Handle("/tips/{tip}", s.handle(s.getTip)).Methods("GET")
+	v1.Handle("/tips/{tip}/blobs/{blob}", s.handle(s.getBlob)).Methods("GET")
+	v1.Handle("/tips/{tip}/events", s.handle(s.postEvent)).Methods("POST")
+	noRoute := s.handle(func(http.ResponseWriter, *http.Request, *roster.Member) error {
+		return fmt.Errorf("no such call: %w", tipbox.ErrNotFound)
+	})
+	r.NotFoundHandler, r.MethodNotAllowedHandler = noRoute, noRoute
+	return r
+}
+
+const (
+	maxRequest  = 1 << 20 // bytes of a request's body
+	requestTime = 2 * time.Minute
+)
+
+// handle finds out which member is asking, as the roster stands now, and
+// renders errors.
+func (s *server) handle(f func(http.ResponseWriter, *http.Request, *roster.Member) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		control := http.NewResponseController(w)
+		control.SetReadDeadline(time.Now().Add(requestTime))
+		control.SetWriteDeadline(time.Now().Add(requestTime))
+		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+		member, err := s.member(r)
+		if err == nil {
+			err = f(w, r, member)
+		}
+		if err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+func (s *server) member(r *http.Request) (*roster.Member, error) {
+	key, err := peerKey(r.TLS)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", tipbox.ErrForbidden, err)
+	}
+	if m := s.service.Roster().MemberByKey(key); m != nil {
+		return m, nil
+	}
+	return nil, fmt.Errorf("this key is no longer in the roster: %w", tipbox.ErrForbidden)
+}
+
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	for _, k := range kinds() {
+		if errors.Is(err, k.err) {
+			s.send(w, k.status, Error{k.code, err.Error()})
+			return
+		}
+	}
+	if !errors.Is(err, context.Canceled) {
+		s.log.Error("a call of the desk failed", "route", route(r), "error", err)
+	}
+	s.send(w, http.StatusInternalServerError, Error{codeInternal, errInternal.Error()})
+}
+
+func route(r *http.Request) string {
+	if current := mux.CurrentRoute(r); current != nil {
+		if path, err := current.GetPathTemplate(); err == nil {
+			return path
+		}
+	}
+	return "(none)"
+}
+
+func (s *server) send(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body) // an error here is a client that went away
+	return nil
+}
+
+func (s *server) getRoster(w http.ResponseWriter, _ *http.Request, _ *roster.Member) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Write(s.service.SignedRoster())
+	return nil
+}
+
+func (s *server) getInbox(w http.ResponseWriter, r *http.Request, m *roster.Member) error {
+	limit := tipbox.MaxPage
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return fmt.Errorf("limit %.20q is not a number above 0: %w", text, tipbox.ErrInvalid)
+		}
+		limit = n
+	}
+	items, next, err := s.service.Inbox(r.Context(), m, r.URL.Query().Get("after"), limit)
+	if err != nil {
+		return err
+	}
+	return s.send(w, http.StatusOK, InboxPage{items, next})
+}
+
+func (s *server) getTip(w http.ResponseWriter, r *http.Request, m *roster.Member) error {
+	file, err := s.service.Tip(r.Context(), m, mux.Vars(r)["tip"])
+	if err != nil {
+		return err
+	}
+	return s.send(w, http.StatusOK, file)
+}
+
+func (s *server) getBlob(w http.ResponseWriter, r *http.Request, m *roster.Member) error {
+	vars := mux.Vars(r)
+	blob, err := s.service.Attachment(r.Context(), m, vars["tip"], vars["blob"])
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	http.ServeContent(&moving{w, http.NewResponseController(w)}, r, "", time.Time{}, io.NewSectionReader(blob, 0, blob.Size()))
+	return nil
+}
+
+// moving gives a slow line time as long as it moves.
+type moving struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (m *moving) Write(p []byte) (int, error) {
+	m.control.SetWriteDeadline(time.Now().Add(requestTime))
+	return m.ResponseWriter.Write(p)
+}
+
+func (s *server) postEvent(w http.ResponseWriter, r *http.Request, m *roster.Member) error {
+	var event tipbox.SealedEvent
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&event); err != nil {
+		return fmt.Errorf("the event is not as it must be: %w: %w", tipbox.ErrInvalid, err)
+	}
+	if err := s.service.Append(r.Context(), m, mux.Vars(r)["tip"], []byte(event.Note), event.Sealed); err != nil {
+		return err
+	}
+	return s.send(w, http.StatusCreated, struct{}{})
+}

@@ -1,0 +1,44 @@
+package desk
+
+import (
+	"errors"
+	"net/http"
+
+	"tipbox/tipbox"
+)
+
+// An InboxPage is a page of the inbox.
+type InboxPage struct {
+	Items []tipbox.InboxItem `json:"items"`
+	Next  string             `json:"next,omitempty"` // pass as after; empty at the end
+}
+
+// An Error is what a refused request is answered with.
+type Error struct {
+	Code    string `json:"code"`    // a word of the table below
+	Message string `json:"message"` // for people
+}
+
+// kinds is the table of errors that pass over the wire: the client gets the
+// very error that the service returned.
+func kinds() []kind {
+	return []kind{
+		{"not_found", http.StatusNotFound, tipbox.ErrNotFound},
+		{"forbidden", http.StatusForbidden, tipbox.ErrForbidden},
+		{"conflict", http.StatusConflict, tipbox.ErrConflict},
+		{"too_long", http.StatusRequestEntityTooLarge, tipbox.ErrTooLong},
+		{"refused", http.StatusUnprocessableEntity, tipbox.ErrInvalid},
+	}
+}
+
+type kind struct {
+	code   string
+	status int
+	err    error
+}
+
+// errInternal is the answer to whatever is not in the table: the operator
+// finds the detail in the log.
+var errInternal = errors.New("the server failed: its operator finds the reason in its log")
+
+const codeInternal = "internal"

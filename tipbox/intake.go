@@ -1,0 +1,469 @@
+package tipbox
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"tipbox/crypto/receipt"
+	"tipbox/crypto/roster"
+	"tipbox/crypto/seal"
+	"tipbox/store"
+)
+
+// A form token fixes the receipt of the tip that its form will send:
+//
+//	token   = id of a form key, 16 random bytes T, 16 bytes of MAC(key, "token" T)
+//	receipt = first 16 bytes of MAC(key, "receipt" T), HMAC-SHA256
+//
+// Form keys are in the store, so a form outlives a restart and serves at
+// another front end of the same store; a key is used for a day and forgotten
+// the day after. Neither the disk alone nor the form alone gives the receipt.
+type formKey struct {
+	Day string `json:"day"` // of its first use
+	Key []byte `json:"key"` // 32 bytes
+}
+
+const (
+	formKeyIDLength = 8
+	formNonce       = 16
+	formMAC         = 16
+)
+
+// formKeys caches the store's form keys.
+type formKeys struct {
+	mu      sync.Mutex // guards the rest
+	current string     // id of the key for new forms
+	known   map[string]formKey
+}
+
+func mac(key []byte, label string, data []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	io.WriteString(h, label)
+	h.Write(data)
+	return h.Sum(nil)
+}
+
+// FormToken makes the token of a new tip form. It is good for the rest of the
+// day and all of the next.
+func (s *Service) FormToken(ctx context.Context) (string, error) {
+	id, key, err := s.newestFormKey(ctx)
+	if err != nil {
+		return "", err
+	}
+	nonce := make([]byte, formNonce)
+	rand.Read(nonce)
+	token := slices.Concat([]byte(id), nonce, mac(key.Key, "token", nonce)[:formMAC])
+	return base64.RawURLEncoding.EncodeToString(token), nil
+}
+
+// openForm returns the receipt that a form token fixes, or ErrExpired.
+func (s *Service) openForm(ctx context.Context, token string) (*receipt.Code, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(raw) != formKeyIDLength+formNonce+formMAC {
+		return nil, fmt.Errorf("form token: %w", ErrExpired)
+	}
+	nonce := raw[formKeyIDLength : formKeyIDLength+formNonce]
+	key, err := s.formKey(ctx, string(raw[:formKeyIDLength]))
+	if err != nil {
+		return nil, err
+	}
+	if !hmac.Equal(mac(key.Key, "token", nonce)[:formMAC], raw[formKeyIDLength+formNonce:]) {
+		return nil, fmt.Errorf("form token: %w", ErrExpired)
+	}
+	return receipt.FromBytes(mac(key.Key, "receipt", nonce)[:16])
+}
+
+func (s *Service) yesterday() string {
+	return s.cfg.Now().In(s.cfg.Location).AddDate(0, 0, -1).Format(time.DateOnly)
+}
+
+// newestFormKey returns today's key and makes it if there is none. Keys that
+// no form can name any more are deleted.
+func (s *Service) newestFormKey(ctx context.Context) (string, formKey, error) {
+	today := s.Today()
+	s.forms.mu.Lock()
+	defer s.forms.mu.Unlock()
+	if key, ok := s.forms.known[s.forms.current]; ok && key.Day == today {
+		return s.forms.current, key, nil
+	}
+	recs, err := s.cfg.Store.Scan(ctx, prefixForm, "", store.MaxScan)
+	if err != nil {
+		return "", formKey{}, fmt.Errorf("reading form keys: %w", err)
+	}
+	s.forms.known = make(map[string]formKey)
+	s.forms.current = ""
+	var changes []store.Change
+	for _, rec := range recs {
+		var key formKey
+		id := strings.TrimPrefix(string(rec.Key), string(prefixForm))
+		switch err := decode(rec, &key); {
+		case err != nil:
+			return "", formKey{}, err
+		case key.Day < s.yesterday():
+			if len(changes) < store.MaxChanges-1 {
+				changes = append(changes, store.Delete(rec.Key))
+			}
+		default:
+			s.forms.known[id] = key
+			if key.Day == today {
+				s.forms.current = id
+			}
+		}
+	}
+	if s.forms.current != "" {
+		return s.forms.current, s.forms.known[s.forms.current], nil
+	}
+	id, key := randomID(formKeyIDLength), formKey{Day: today, Key: make([]byte, 32)}
+	rand.Read(key.Key)
+	if err := s.cfg.Store.Apply(ctx, append(changes, store.Create(prefixForm+store.Key(id), encode(key)))...); err != nil {
+		// The page with the form must not fail for this: the key serves as
+		// long as the process lives.
+		s.cfg.Log.Error("form key not kept", "error", err)
+	}
+	s.forms.known[id], s.forms.current = key, id
+	return id, key, nil
+}
+
+// formKey returns the key of that id, unless it is too old: ErrExpired.
+func (s *Service) formKey(ctx context.Context, id string) (formKey, error) {
+	s.forms.mu.Lock()
+	key, ok := s.forms.known[id]
+	s.forms.mu.Unlock()
+	if !ok {
+		k := prefixForm + store.Key(id)
+		if k.Valid() != nil {
+			return formKey{}, fmt.Errorf("form token: %w", ErrExpired)
+		}
+		rec, err := s.cfg.Store.Get(ctx, k)
+		if errors.Is(err, store.ErrNotFound) {
+			return formKey{}, fmt.Errorf("form token: %w", ErrExpired)
+		}
+		if err == nil {
+			err = decode(rec, &key)
+		}
+		if err != nil {
+			return formKey{}, fmt.Errorf("reading a form key: %w", err)
+		}
+	}
+	if key.Day < s.yesterday() {
+		return formKey{}, fmt.Errorf("form token: %w", ErrExpired)
+	}
+	return key, nil
+}
+
+// A Draft is what a source is sending: a tip or a follow-up. Attachments are
+// sealed as they arrive. End it with Submit or FollowUp, and always call
+// Abort, which removes what was not sent and does nothing after.
+type Draft struct {
+	s    *Service
+	code *receipt.Code
+	tip  string
+	to   *seal.Recipient
+	key  *seal.TipKey // of a new tip; nil if the tip is there already
+
+	files []attached
+	sent  bool
+}
+
+type attached struct {
+	File
+	EventFile
+}
+
+// A File describes an attachment as its source did. Nothing in it is to be
+// trusted: not the name, not the type.
+type File struct {
+	Name string `json:"name"`
+	Type string `json:"type,omitempty"`
+	Size int64  `json:"size"` // bytes
+}
+
+// NewTip begins a tip from a form's token. ErrExpired if the token is too old
+// or not one of ours.
+func (s *Service) NewTip(ctx context.Context, token string) (*Draft, error) {
+	code, err := s.openForm(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.newMessage(ctx, code)
+	if !errors.Is(err, ErrNoThread) {
+		return d, err // sent before: perhaps the same, perhaps a follow-up
+	}
+	key, err := seal.NewTipKey()
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{s: s, code: code, tip: randomID(tipIDLength), key: key, to: key.Recipient()}, nil
+}
+
+func (s *Service) newMessage(ctx context.Context, code *receipt.Code) (*Draft, error) {
+	id, rec, _, err := s.find(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	to, err := seal.ParseRecipient(rec.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tip %s: %w", id, err)
+	}
+	return &Draft{s: s, code: code, tip: id, to: to}, nil
+}
+
+// Attach seals a file as it is read from r. Its error is ErrFileTooLarge,
+// ErrTooManyFiles, r's own, or the store's; the draft is then fit for Abort
+// only, and r may have more to read.
+func (d *Draft) Attach(ctx context.Context, name, mediaType string, r io.Reader) error {
+	if len(d.files) == MaxFiles {
+		return ErrTooManyFiles
+	}
+	blob := d.tip + randomID(blobIDLength-tipIDLength)
+	w, err := d.s.cfg.Blobs.Create(ctx, blob)
+	if err != nil {
+		return fmt.Errorf("keeping a file: %w", err)
+	}
+	defer w.Abort()
+	sealed, err := seal.NewAttachment(w, d.to)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(sealed, io.LimitReader(r, d.s.cfg.MaxFile+1))
+	if err != nil {
+		return fmt.Errorf("receiving a file: %w", err)
+	}
+	if n > d.s.cfg.MaxFile {
+		return ErrFileTooLarge
+	}
+	if err := sealed.Close(); err != nil {
+		return err
+	}
+	if err := w.Commit(); err != nil {
+		return fmt.Errorf("keeping a file: %w", err)
+	}
+	a := sealed.Attachment()
+	d.files = append(d.files, attached{
+		File{Name: baseName(name), Type: cut(mediaType, maxName), Size: a.Size},
+		EventFile{Blob: blob, Sealed: a.Sealed, SHA256: hex.EncodeToString(a.SHA256[:])},
+	})
+	return nil
+}
+
+// Abort removes the attachments of a draft that was not sent.
+func (d *Draft) Abort() {
+	if d.sent {
+		return
+	}
+	for _, f := range d.files {
+		// The request's context may be over; the files must go all the same.
+		if err := d.s.cfg.Blobs.Remove(context.Background(), f.Blob); err != nil {
+			d.s.cfg.Log.Error("an unsent file stays until the next sweep", "error", err)
+		}
+	}
+	d.files = nil
+}
+
+// baseName is the last part of a path of any system, cut to maxName bytes.
+func baseName(name string) string {
+	return cut(name[strings.LastIndexAny(name, `/\`)+1:], maxName)
+}
+
+// cut is s as valid UTF-8 of at most n bytes.
+func cut(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	for len(s) > n {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
+}
+
+// A Submission is what a tip's form says besides its files.
+type Submission struct {
+	Channel  string
+	LeaveOut []string // names of members, and units as LeaveOutUnit writes them
+	Text     string
+	Lang     string // BCP 47 tag of the page it was written on
+}
+
+// Submit sends the draft as a tip and returns its receipt. When it returns nil
+// the tip is durable.
+//
+// A form that was sent before gives the receipt it gave; if it says something
+// else than it did then, that becomes a follow-up of the same tip, unless the
+// channel or the people left out differ: ErrReadersChanged.
+//
+// Other errors: ErrEmpty, ErrTooLong, ErrTooManyFiles, ErrChannel,
+// ErrNoReaders, or the store's.
+func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receipt.Code, error) {
+	text, err := d.checkText(sub.Text)
+	if err != nil {
+		return nil, err
+	}
+	readers, err := s.readersOf(sub.Channel, sub.LeaveOut)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(readers))
+	for i, m := range readers {
+		names[i] = m.Name()
+	}
+	once := d.once("", text)
+	if d.key == nil {
+		return d.code, s.submitAgain(ctx, d, sub, names, text, once)
+	}
+	err = s.submitNew(ctx, d, sub, readers, names, text, once)
+	if !errors.Is(err, store.ErrConflict) {
+		return d.code, err
+	}
+	// The same form was sent twice at once, and the other came first. Its
+	// tip has another key, so our attachments cannot serve a follow-up.
+	first, _, _, err := s.find(ctx, d.code)
+	if err != nil {
+		return nil, err
+	}
+	if done, err := s.alreadySent(ctx, first, once); err != nil || done {
+		return d.code, err
+	}
+	return nil, ErrConflict
+}
+
+func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, readers []*roster.Member, names []string, text, once string) error {
+	source, err := roster.SigningKeyFrom(SourceName, d.code.SigningKey())
+	if err != nil {
+		return err
+	}
+	reply, err := d.code.ReplyIdentity()
+	if err != nil {
+		return err
+	}
+	recipients := make([]*seal.Recipient, len(readers))
+	for i, m := range readers {
+		recipients[i] = m.Card.Recipient
+	}
+	slots, err := seal.SealKeyslots(&seal.Keyslot{
+		Tip: d.tip, Channel: sub.Channel, Source: source.Verifier(), Key: d.key,
+	}, recipients...)
+	if err != nil {
+		return err
+	}
+	replyTo := reply.Recipient().String()
+	e := (&chain{tip: d.tip}).next(ActionTip, s.Today())
+	e.Reply, e.Once = hash([]byte(replyTo)), once
+	note, sealed, err := d.compose(e, source, sub.Lang, text)
+	if err != nil {
+		return err
+	}
+	rec := &tipRecord{
+		Version: recordVersion, Channel: sub.Channel, Day: e.Day, Readers: names,
+		Key: d.to.String(), Reply: replyTo, Source: source.Verifier(),
+		Events: 1, News: e.Day, From: FromSource, Files: len(d.files),
+	}
+	err = s.cfg.Store.Apply(ctx,
+		store.Create(keyBox(d.code), []byte(d.tip)),
+		store.Create(keyTip(d.tip), encode(rec)),
+		store.Create(keySlots(d.tip), encode(slots)),
+		store.Create(keyEvent(d.tip, 1), note),
+		store.Create(keySealed(d.tip, 1), sealed),
+		store.Create(keyInboxItem(rec, d.tip), encode(rec.item(d.tip))),
+	)
+	if err != nil {
+		return fmt.Errorf("keeping a tip: %w", err)
+	}
+	d.sent = true
+	return nil
+}
+
+// submitAgain handles a form whose tip is there already.
+func (s *Service) submitAgain(ctx context.Context, d *Draft, sub Submission, names []string, text, once string) error {
+	done, err := s.alreadySent(ctx, d.tip, once)
+	if err != nil || done {
+		return err
+	}
+	_, rec, _, err := s.find(ctx, d.code)
+	if err != nil {
+		return err
+	}
+	if rec.Channel != sub.Channel || !slices.Equal(rec.Readers, names) {
+		return ErrReadersChanged
+	}
+	return s.appendFromSource(ctx, d, sub.Lang, text, once)
+}
+
+// alreadySent reports whether an event of the tip has that once.
+func (s *Service) alreadySent(ctx context.Context, tip, once string) (bool, error) {
+	_, c, err := s.loadChain(ctx, tip)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(c.events, func(e *Event) bool { return e.Once == once }), nil
+}
+
+// checkText normalises a text and checks that the draft says something.
+func (d *Draft) checkText(text string) (string, error) {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\r\n", "\n")
+	if strings.TrimSpace(text) == "" && len(d.files) == 0 {
+		return "", ErrEmpty
+	}
+	if n := utf8.RuneCountInString(text); n > MaxText {
+		return "", fmt.Errorf("%d characters, at most %d: %w", n, MaxText, ErrTooLong)
+	}
+	return text, nil
+}
+
+// once is the same for the same content sent with the same nonce, and tells
+// nothing to whoever has not the receipt. The files count by name and size.
+func (d *Draft) once(nonce, text string) string {
+	type file struct {
+		Name string
+		Size int64
+	}
+	files := make([]file, len(d.files))
+	for i, f := range d.files {
+		files[i] = file{f.Name, f.Size}
+	}
+	content := encode(struct {
+		Nonce, Text string
+		Files       []file
+	}{nonce, text, files})
+	return hex.EncodeToString(mac(d.code.Derive("once", 32), "once", content)[:16])
+}
+
+// A document is the sealed part of a message.
+type document struct {
+	Version int    `json:"v"`
+	Tip     string `json:"tip"`
+	Number  int    `json:"number"`
+	Lang    string `json:"lang,omitempty"`
+	Text    string `json:"text"`
+	Files   []File `json:"files,omitempty"` // as the event's Files, one by one
+}
+
+// compose seals the document for the event and signs the event.
+func (d *Draft) compose(e *Event, key *roster.SigningKey, lang, text string) (note, sealed []byte, err error) {
+	doc := document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Lang: cut(lang, 35), Text: text}
+	for _, f := range d.files {
+		doc.Files = append(doc.Files, f.File)
+		e.Files = append(e.Files, f.EventFile)
+	}
+	sealed, err = seal.Message(encode(doc), d.to)
+	if errors.Is(err, seal.ErrTooLong) && len(d.files) > 0 {
+		// A text of MaxText fits; the names of the files did the rest.
+		return nil, nil, ErrTooManyFiles
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	e.Sealed = hash(sealed)
+	note, err = e.sign(key)
+	return note, sealed, err
+}

@@ -1,0 +1,220 @@
+package tipbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tipbox/crypto/roster"
+	"tipbox/crypto/seal"
+	"tipbox/store"
+)
+
+// An InboxItem is one line of a member's inbox: what is clear about a tip.
+type InboxItem struct {
+	Tip      string   `json:"tip"`
+	Channel  string   `json:"channel"`
+	Day      string   `json:"day"`      // of receipt
+	News     string   `json:"news"`     // day of the source's last message
+	From     string   `json:"from"`     // who wrote last: "source" waits for an answer
+	Messages int      `json:"messages"` //
+	Files    int      `json:"files"`    //
+	Readers  []string `json:"readers"`  // members who can open it
+}
+
+// MaxPage is the most items on a page of the inbox.
+const MaxPage = 200
+
+// Inbox returns a page of the tips that the member may read, those with the
+// latest news first, and the cursor of the next page: "" at the end. Begin
+// with cursor "".
+func (s *Service) Inbox(ctx context.Context, m *roster.Member, cursor string, limit int) (items []InboxItem, next string, err error) {
+	if !m.Has(roster.Investigator) {
+		return nil, "", fmt.Errorf("reading tips takes the role %s: %w", roster.Investigator, ErrForbidden)
+	}
+	if strings.ContainsFunc(cursor, func(c rune) bool { return c <= ' ' || c > '~' }) || len(cursor) > 100 {
+		return nil, "", fmt.Errorf("cursor: %w", ErrInvalid)
+	}
+	limit = min(max(limit, 1), MaxPage)
+	type entry struct {
+		at string // day and tip, the order of the inbox and the cursor
+		InboxItem
+	}
+	var page []entry
+	for _, channel := range m.Channels {
+		prefix := keyInbox(channel)
+		after := prefix + store.Key(cursor)
+		for n := 0; n <= limit; {
+			recs, err := s.cfg.Store.Scan(ctx, prefix, after, limit+1)
+			if err != nil {
+				return nil, "", fmt.Errorf("reading the inbox: %w", err)
+			}
+			for _, rec := range recs {
+				e := entry{at: strings.TrimPrefix(string(rec.Key), string(prefix))}
+				if err := decode(rec, &e.InboxItem); err != nil {
+					return nil, "", err
+				}
+				if slices.Contains(e.Readers, m.Name()) {
+					page = append(page, e)
+					n++
+				}
+				after = rec.Key
+			}
+			if len(recs) <= limit {
+				break
+			}
+		}
+	}
+	slices.SortFunc(page, func(a, b entry) int { return strings.Compare(a.at, b.at) })
+	if len(page) > limit {
+		page = page[:limit]
+		next = page[limit-1].at
+	}
+	for _, e := range page {
+		items = append(items, e.InboxItem)
+	}
+	return items, next, nil
+}
+
+// A TipFile is a tip as it is stored and as a member's tool gets it: nothing
+// in it is to be believed before OpenTip has checked it.
+type TipFile struct {
+	Tip     string         `json:"tip"`
+	Channel string         `json:"channel"`
+	Day     string         `json:"day"`
+	Reply   string         `json:"reply"` // the source's reply recipient
+	Slots   *seal.Keyslots `json:"slots"`
+	Events  []SealedEvent  `json:"events"`
+}
+
+// A SealedEvent is an event's signed note with the sealed message it names.
+type SealedEvent struct {
+	Note   string `json:"note"`
+	Sealed []byte `json:"sealed,omitempty"` // age file
+}
+
+// Tip returns the tip, if the member may read it: else ErrNotFound, as if it
+// were not there.
+func (s *Service) Tip(ctx context.Context, m *roster.Member, id string) (*TipFile, error) {
+	t, err := s.tipFor(ctx, m, id)
+	if err != nil {
+		return nil, err
+	}
+	slots, err := s.cfg.Store.Get(ctx, keySlots(id))
+	if err != nil {
+		return nil, fmt.Errorf("tip %s: keyslots: %w", id, err)
+	}
+	file := &TipFile{Tip: id, Channel: t.Channel, Day: t.Day, Reply: t.Reply}
+	if file.Slots, err = decodeSlots(slots); err != nil {
+		return nil, err
+	}
+	notes, err := s.scanAll(ctx, keyEvents(id))
+	if err != nil {
+		return nil, fmt.Errorf("tip %s: %w", id, err)
+	}
+	for _, rec := range notes {
+		n, err := eventNumber(rec.Key)
+		if err != nil {
+			return nil, fmt.Errorf("record %s: %w", rec.Key, store.ErrCorrupt)
+		}
+		sealed, err := s.cfg.Store.Get(ctx, keySealed(id, n))
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("tip %s: message %d: %w", id, n, err)
+		}
+		file.Events = append(file.Events, SealedEvent{Note: string(rec.Value), Sealed: sealed.Value})
+	}
+	return file, nil
+}
+
+// tipFor is the one place that decides whether a member may see a tip.
+func (s *Service) tipFor(ctx context.Context, m *roster.Member, id string) (*loadedTip, error) {
+	if !m.Has(roster.Investigator) {
+		return nil, fmt.Errorf("reading tips takes the role %s: %w", roster.Investigator, ErrForbidden)
+	}
+	if !ValidTipID(id) {
+		return nil, fmt.Errorf("tip %.40q: %w", id, ErrNotFound)
+	}
+	t, rev, err := s.loadTip(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("tip %s: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !m.Investigates(t.Channel) || !slices.Contains(t.Readers, m.Name()) {
+		return nil, fmt.Errorf("tip %s: %w", id, ErrNotFound)
+	}
+	return &loadedTip{t, rev}, nil
+}
+
+// Attachment opens a sealed attachment of a tip that the member may read.
+func (s *Service) Attachment(ctx context.Context, m *roster.Member, id, blob string) (store.Blob, error) {
+	if _, err := s.tipFor(ctx, m, id); err != nil {
+		return nil, err
+	}
+	if store.ValidateBlobName(blob) != nil || !strings.HasPrefix(blob, id) {
+		return nil, fmt.Errorf("attachment of tip %s: %w", id, ErrNotFound)
+	}
+	b, err := s.cfg.Blobs.Open(ctx, blob)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("attachment of tip %s: %w", id, ErrNotFound)
+	}
+	return b, err
+}
+
+// maxSealed bounds a sealed message, in bytes: the largest bucket and a header
+// of two recipients.
+const maxSealed = seal.MaxMessage + 16<<10
+
+// Append adds an event that the member signed, with its sealed message. It
+// checks that the member may, and that the event follows the tip's last one:
+// ErrConflict if another came first. Its day must be today, give or take one
+// for clocks and time zones.
+func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note, sealed []byte) error {
+	if _, err := s.tipFor(ctx, m, id); err != nil {
+		return err
+	}
+	if len(sealed) > maxSealed || len(note) > maxSealed {
+		return fmt.Errorf("message of %d bytes: %w", len(sealed), ErrTooLong)
+	}
+	t, c, err := s.loadChain(ctx, id)
+	if err != nil {
+		return err
+	}
+	e, err := parseEvent(note, c.keys)
+	if err != nil {
+		return err
+	}
+	switch {
+	case e.By != m.Name() || e.From() != FromDesk:
+		return fmt.Errorf("signed by %.40q: %w", e.By, ErrForbidden)
+	case e.Number <= len(c.events):
+		return ErrConflict
+	case len(e.Files) > 0:
+		return fmt.Errorf("a reply has no files: %w", ErrInvalid)
+	case e.Sealed != hash(sealed):
+		return fmt.Errorf("the message is not the one that was signed: %w", ErrInvalid)
+	}
+	if err := s.checkDay(e.Day); err != nil && e.Day != c.last().Day {
+		return err
+	}
+	if err := c.extend(note); err != nil {
+		return err
+	}
+	err = s.append(ctx, t, e, note, sealed)
+	if errors.Is(err, store.ErrConflict) {
+		return ErrConflict
+	}
+	return err
+}
+
+func (s *Service) checkDay(day string) error {
+	now := s.cfg.Now().In(s.cfg.Location)
+	if day < now.AddDate(0, 0, -1).Format(time.DateOnly) || day > now.AddDate(0, 0, 1).Format(time.DateOnly) {
+		return fmt.Errorf("it is dated %.10s, and today is %s here: is a clock wrong?: %w", day, s.Today(), ErrInvalid)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package tipbox
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"tipbox/crypto/receipt"
+	"tipbox/crypto/seal"
+	"tipbox/store"
+)
+
+// The keys of the store:
+//
+//	tip/ID              tipRecord: what is clear about a tip
+//	slots/ID            seal.Keyslots
+//	event/ID/NNNNNN     a signed note: see Event
+//	sealed/ID/NNNNNN    the age file that the event of that number names
+//	box/HASH            the ID of the tip whose mailbox locator has that hash
+//	inbox/CHANNEL/D/ID  InboxItem; D orders by the last news, newest first
+//	form/ID             formKey
+//	meta/roster         roster.Mark of the newest roster installed
+const (
+	keyRosterMark = store.Key("meta/roster")
+	prefixForm    = store.Key("form/")
+	prefixTip     = store.Key("tip/")
+)
+
+func keyTip(id string) store.Key           { return prefixTip + store.Key(id) }
+func keySlots(id string) store.Key         { return store.Key("slots/" + id) }
+func keyEvents(id string) store.Key        { return store.Key("event/" + id + "/") }
+func keyEvent(id string, n int) store.Key  { return keyEvents(id) + number(n) }
+func keySealed(id string, n int) store.Key { return keySealeds(id) + number(n) }
+func keySealeds(id string) store.Key       { return store.Key("sealed/" + id + "/") }
+func keyForm(id string) store.Key          { return prefixForm + store.Key(id) }
+func keyInbox(channel string) store.Key    { return store.Key("inbox/" + channel + "/") }
+func keyInboxItem(t *tipRecord, id string) store.Key {
+	return keyInbox(t.Channel) + store.Key(newestFirst(t.News)+"/"+id)
+}
+
+// keyBox names a mailbox. The locator itself is never stored.
+func keyBox(code *receipt.Code) store.Key {
+	locator := code.Locator()
+	sum := sha256.Sum256(locator[:])
+	return store.Key("box/" + hex.EncodeToString(sum[:]))
+}
+
+func number(n int) store.Key { return store.Key(fmt.Sprintf("%06d", n)) }
+
+// newestFirst maps a day to digits whose order is the days' order reversed.
+func newestFirst(day string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= '0' && c <= '9' {
+			return '0' + '9' - c
+		}
+		return c
+	}, day)
+}
+
+// tipRecord is what the server knows of a tip in the clear.
+type tipRecord struct {
+	Version int      `json:"v"`
+	Channel string   `json:"channel"`
+	Day     string   `json:"day"`     // of receipt
+	Readers []string `json:"readers"` // members who have a keyslot
+	Key     string   `json:"key"`     // the tip key's recipient, age1pq1…
+	Reply   string   `json:"reply"`   // the source's reply recipient, age1pq1…
+	Source  string   `json:"source"`  // the source's verifier key
+	Events  int      `json:"events"`  // how many there are
+	News    string   `json:"news"`    // day of the last message from the source
+	From    string   `json:"from"`    // who wrote last: FromSource or FromDesk
+	Files   int      `json:"files"`
+}
+
+func (t *tipRecord) item(id string) InboxItem {
+	return InboxItem{
+		Tip: id, Channel: t.Channel, Day: t.Day, News: t.News,
+		From: t.From, Messages: t.Events, Files: t.Files, Readers: t.Readers,
+	}
+}
+
+const recordVersion = 1
+
+// encode is for our own record types only, which always encode.
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func decode(rec store.Record, v any) error {
+	if err := decodeStrict(rec.Value, v); err != nil {
+		return fmt.Errorf("record %s: %w: %w", rec.Key, store.ErrCorrupt, err)
+	}
+	return nil
+}
+
+// decodeStrict reads one JSON document with known fields and nothing behind.
+func decodeStrict(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return fmt.Errorf("something stands behind its end")
+	}
+	return nil
+}
+
+func decodeTip(rec store.Record) (*tipRecord, error) {
+	t := new(tipRecord)
+	if err := decode(rec, t); err != nil {
+		return nil, err
+	}
+	if t.Version != recordVersion {
+		return nil, fmt.Errorf("record %s has version %d, this program knows %d: %w", rec.Key, t.Version, recordVersion, store.ErrCorrupt)
+	}
+	return t, nil
+}
+
+func decodeSlots(rec store.Record) (*seal.Keyslots, error) {
+	slots := new(seal.Keyslots)
+	return slots, decode(rec, slots)
+}
+
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// randomID returns n characters of a-z and 2-7, 5 random bits each.
+func randomID(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return lowerBase32.EncodeToString(b)[:n]
+}
+
+const (
+	tipIDLength  = 12
+	blobIDLength = 32 // the tip's id and 100 random bits
+)
+
+// ValidTipID reports whether id can be the id of a tip.
+func ValidTipID(id string) bool {
+	return len(id) == tipIDLength && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
+func eventNumber(k store.Key) (int, error) {
+	return strconv.Atoi(string(k[strings.LastIndexByte(string(k), '/')+1:]))
+}

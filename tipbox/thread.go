@@ -1,0 +1,296 @@
+package tipbox
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"filippo.io/age"
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"tipbox/crypto/receipt"
+	"tipbox/crypto/roster"
+	"tipbox/crypto/seal"
+	"tipbox/store"
+)
+
+// A Thread is what a source sees with the receipt code. Of the source's own
+// messages it holds only the day and the number of files, so that a stolen
+// code does not give the tip away.
+type Thread struct {
+	Channel  string
+	Day      string // of receipt
+	Messages []ThreadMessage
+}
+
+// A ThreadMessage is one entry of a thread.
+type ThreadMessage struct {
+	From    string // FromSource or FromDesk
+	Day     string
+	Text    string // FromDesk only
+	Files   int    // FromSource only
+	Damaged bool   // the text could not be opened
+}
+
+// find returns the tip that the code opens, with its record's revision, or
+// ErrNoThread.
+func (s *Service) find(ctx context.Context, code *receipt.Code) (id string, t *tipRecord, rev store.Revision, err error) {
+	box, err := s.cfg.Store.Get(ctx, keyBox(code))
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil, 0, ErrNoThread
+	}
+	if err != nil {
+		return "", nil, 0, fmt.Errorf("finding a thread: %w", err)
+	}
+	id = string(box.Value)
+	t, rev, err = s.loadTip(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil, 0, ErrNoThread
+	}
+	return id, t, rev, err
+}
+
+func (s *Service) loadTip(ctx context.Context, id string) (*tipRecord, store.Revision, error) {
+	rec, err := s.cfg.Store.Get(ctx, keyTip(id))
+	if err != nil {
+		return nil, 0, fmt.Errorf("tip %s: %w", id, err)
+	}
+	t, err := decodeTip(rec)
+	return t, rec.Revision, err
+}
+
+// scanAll returns all records under a prefix.
+func (s *Service) scanAll(ctx context.Context, prefix store.Key) ([]store.Record, error) {
+	var all []store.Record
+	var after store.Key
+	for {
+		recs, err := s.cfg.Store.Scan(ctx, prefix, after, store.MaxScan)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, recs...)
+		if len(recs) < store.MaxScan {
+			return all, nil
+		}
+		after = recs[len(recs)-1].Key
+	}
+}
+
+// A loadedTip is a tip's record with the revision it was read at.
+type loadedTip struct {
+	*tipRecord
+	revision store.Revision
+}
+
+// loadChain reads a tip and verifies its events.
+func (s *Service) loadChain(ctx context.Context, id string) (*loadedTip, *chain, error) {
+	t, rev, err := s.loadTip(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	recs, err := s.scanAll(ctx, keyEvents(id))
+	if err != nil {
+		return nil, nil, fmt.Errorf("tip %s: %w", id, err)
+	}
+	notes := make([][]byte, len(recs))
+	for i, rec := range recs {
+		notes[i] = rec.Value
+	}
+	c, err := verifyChain(id, notes, keyring{source: t.Source, roster: s.Roster()})
+	if err != nil {
+		return nil, nil, err
+	}
+	return &loadedTip{t, rev}, c, nil
+}
+
+// Thread opens the thread of a receipt code. ErrNoThread if it opens none.
+func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, error) {
+	id, _, _, err := s.find(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	t, c, err := s.loadChain(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := code.ReplyIdentity()
+	if err != nil {
+		return nil, err
+	}
+	thread := &Thread{Channel: t.Channel, Day: t.Day}
+	for _, e := range c.events {
+		m := ThreadMessage{From: e.From(), Day: e.Day, Files: len(e.Files)}
+		if m.From == FromDesk {
+			m.Text, err = s.openReply(ctx, e, reply)
+			if err != nil {
+				s.cfg.Log.Error("a reply cannot be opened", "tip", id, "number", e.Number, "error", err)
+				m.Damaged = true
+			}
+		}
+		thread.Messages = append(thread.Messages, m)
+	}
+	return thread, nil
+}
+
+func (s *Service) openReply(ctx context.Context, e *Event, id age.Identity) (string, error) {
+	rec, err := s.cfg.Store.Get(ctx, keySealed(e.Tip, e.Number))
+	if err != nil {
+		return "", err
+	}
+	doc, err := openDocument(e, rec.Value, id)
+	if err != nil {
+		return "", err
+	}
+	return doc.Text, nil
+}
+
+// openDocument opens the sealed message of a verified event and checks that it
+// is the one that the event names.
+func openDocument(e *Event, sealed []byte, id age.Identity) (*document, error) {
+	if hash(sealed) != e.Sealed {
+		return nil, fmt.Errorf("message %d of tip %s is not the one that was signed: %w", e.Number, e.Tip, ErrInvalid)
+	}
+	text, err := seal.OpenMessage(sealed, id)
+	if err != nil {
+		return nil, fmt.Errorf("message %d of tip %s: %w", e.Number, e.Tip, err)
+	}
+	doc := new(document)
+	if err := decodeStrict(text, doc); err != nil {
+		return nil, fmt.Errorf("message %d of tip %s: %w: %w", e.Number, e.Tip, ErrInvalid, err)
+	}
+	if doc.Version != recordVersion || doc.Tip != e.Tip || doc.Number != e.Number || len(doc.Files) != len(e.Files) {
+		return nil, fmt.Errorf("message %d of tip %s says it is another: %w", e.Number, e.Tip, ErrInvalid)
+	}
+	return doc, nil
+}
+
+// Reopen begins a follow-up in the thread of a receipt code.
+func (s *Service) Reopen(ctx context.Context, code *receipt.Code) (*Draft, error) {
+	return s.newMessage(ctx, code)
+}
+
+// FollowUp sends the draft as a follow-up. The nonce is the form's, from
+// NewNonce: the same content sent twice with it is one message. When it
+// returns nil the message is durable. Errors: ErrEmpty, ErrTooLong,
+// ErrTooManyFiles, ErrConflict, or the store's.
+func (s *Service) FollowUp(ctx context.Context, d *Draft, nonce, lang, text string) error {
+	text, err := d.checkText(text)
+	if err != nil {
+		return err
+	}
+	once := d.once("message "+nonce, text)
+	done, err := s.alreadySent(ctx, d.tip, once)
+	if err != nil || done {
+		return err
+	}
+	return s.appendFromSource(ctx, d, lang, text, once)
+}
+
+// NewNonce makes the nonce of a follow-up form.
+func NewNonce() string { return randomID(20) }
+
+// tries is how often an append that met another is done again.
+const tries = 16
+
+func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, once string) error {
+	source, err := roster.SigningKeyFrom(SourceName, d.code.SigningKey())
+	if err != nil {
+		return err
+	}
+	for range tries {
+		t, c, err := s.loadChain(ctx, d.tip)
+		if err != nil {
+			return err
+		}
+		for _, e := range c.events {
+			if e.Once == once { // its twin came first
+				return nil
+			}
+		}
+		e := c.next(ActionMessage, s.Today())
+		e.Once = once
+		note, sealed, err := d.compose(e, source, lang, text)
+		if err != nil {
+			return err
+		}
+		err = s.append(ctx, t, e, note, sealed)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		d.sent = err == nil
+		return err
+	}
+	return ErrConflict
+}
+
+// append writes a verified event and moves what is derived from it. It wraps
+// store.ErrConflict if the tip has changed since it was read.
+func (s *Service) append(ctx context.Context, t *loadedTip, e *Event, note, sealed []byte) error {
+	changed := *t.tipRecord
+	changed.Events = e.Number
+	changed.From = e.From()
+	changed.Files += len(e.Files)
+	if changed.From == FromSource {
+		changed.News = e.Day
+	}
+	changes := []store.Change{
+		store.Update(keyTip(e.Tip), encode(changed), t.revision),
+		store.Create(keyEvent(e.Tip, e.Number), note),
+		store.Create(keySealed(e.Tip, e.Number), sealed),
+		store.Put(keyInboxItem(&changed, e.Tip), encode(changed.item(e.Tip))),
+	}
+	if changed.News != t.News {
+		changes = append(changes, store.Delete(keyInboxItem(t.tipRecord, e.Tip)))
+	}
+	if err := s.cfg.Store.Apply(ctx, changes...); err != nil {
+		return fmt.Errorf("keeping message %d of tip %s: %w", e.Number, e.Tip, err)
+	}
+	return nil
+}
+
+// SessionLife is how long a session token is valid.
+const SessionLife = 30 * time.Minute
+
+// sessions seals receipt codes for the forms of a thread's pages, with a key
+// that lives only in memory.
+type sessions struct{ aead cipher.AEAD }
+
+func newSessions() sessions {
+	key := make([]byte, chacha20poly1305.KeySize)
+	rand.Read(key)
+	aead, err := chacha20poly1305.NewX(key)
+	if err != nil {
+		panic(err) // only for a key of another length
+	}
+	return sessions{aead}
+}
+
+// Session makes a session token: the receipt code, sealed for SessionLife.
+func (s *Service) Session(code *receipt.Code) string {
+	nonce := make([]byte, s.sessions.aead.NonceSize(), 80)
+	rand.Read(nonce)
+	plain := binary.BigEndian.AppendUint64(code.Bytes(), uint64(s.cfg.Now().Add(SessionLife).Unix()))
+	return base64.RawURLEncoding.EncodeToString(s.sessions.aead.Seal(nonce, nonce, plain, nil))
+}
+
+// OpenSession returns the receipt code in a session token, or ErrExpired.
+func (s *Service) OpenSession(token string) (*receipt.Code, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	n := s.sessions.aead.NonceSize()
+	if err != nil || len(raw) < n {
+		return nil, fmt.Errorf("session: %w", ErrExpired)
+	}
+	plain, err := s.sessions.aead.Open(nil, raw[:n], raw[n:], nil)
+	if err != nil || len(plain) != 16+8 {
+		return nil, fmt.Errorf("session: %w", ErrExpired)
+	}
+	if s.cfg.Now().Unix() > int64(binary.BigEndian.Uint64(plain[16:])) {
+		return nil, fmt.Errorf("session: %w", ErrExpired)
+	}
+	return receipt.FromBytes(plain[:16])
+}

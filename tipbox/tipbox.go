@@ -1,0 +1,246 @@
+// Package tipbox is the service itself: tips, threads and replies, and every
+// rule about them. It knows no HTTP and no disk.
+//
+// What it guarantees, given a [store.Store] and [store.Blobs] that keep their
+// contracts:
+//
+//   - Nothing reaches the store unsealed but what DESIGN lists as clear: ids,
+//     channels, days, who may read, padded sizes, public keys and hashes.
+//   - A receipt that Submit returned is a tip that is durable.
+//   - Sending the same form twice is one tip; sending something else with the
+//     same form is a follow-up of it.
+//   - Unknown, expired and erased receipt codes are one error, [ErrNoThread].
+//   - Every message of a thread is an [Event], a signed note chained to the one
+//     before. The server checks the chain before it appends, and a member's
+//     tool checks it again with the same code ([OpenTip]).
+//   - Days, never times. No address, no name of a client, ever enters here.
+//
+// Decisions where the design is silent: who may read a tip is in the clear in
+// its record, because a member whom the source left out must not even see that
+// the tip exists; an id of a tip is 60 random bits.
+package tipbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tipbox/crypto/roster"
+	"tipbox/store"
+)
+
+// Errors of the service, wrapped with detail. Test with errors.Is.
+var (
+	// ErrNoThread means that a receipt code opens nothing: it was never
+	// given out, or its tip expired or was erased. There is one error so that
+	// nobody can tell these apart.
+	ErrNoThread = errors.New("no thread for this receipt code")
+	// ErrNotFound means that there is no such tip or attachment for this
+	// member, who may lack the right to know of it.
+	ErrNotFound = errors.New("not found")
+	// ErrForbidden means that the member's roles do not allow it.
+	ErrForbidden = errors.New("not allowed")
+	// ErrExpired means that a form or session is too old; nothing was kept.
+	ErrExpired = errors.New("expired")
+	// ErrEmpty means that a message has neither text nor files.
+	ErrEmpty = errors.New("empty")
+	// ErrTooLong means that a text is over MaxText.
+	ErrTooLong = errors.New("text too long")
+	// ErrFileTooLarge means that a file is over Config.MaxFile.
+	ErrFileTooLarge = errors.New("file too large")
+	// ErrTooManyFiles means that a message has over MaxFiles files.
+	ErrTooManyFiles = errors.New("too many files")
+	// ErrChannel means that there is no such channel, or nobody reads it.
+	ErrChannel = errors.New("no such channel")
+	// ErrNoReaders means that everybody who reads the channel is left out.
+	ErrNoReaders = errors.New("nobody is left to read it")
+	// ErrReadersChanged means that a form that was sent already came again
+	// for other readers. What was sent cannot be taken back, and the new
+	// text was not given to the old readers: it was not kept.
+	ErrReadersChanged = errors.New("already sent, to other readers")
+	// ErrConflict means that somebody else changed the thread meanwhile.
+	ErrConflict = errors.New("the thread has changed meanwhile")
+	// ErrInvalid means that something is malformed, forged or out of place.
+	ErrInvalid = errors.New("refused")
+)
+
+// Limits of a message.
+const (
+	MaxText  = 40_000 // characters
+	MaxFiles = 500
+	maxName  = 255 // bytes of a file's name that are kept
+
+	// DefaultMaxFile is the largest attachment unless Config says otherwise.
+	DefaultMaxFile = 4 << 30
+)
+
+// A Channel is a subject that a tip can be sent to. Its texts are by language
+// (BCP 47 tag); who reads it is in the roster.
+type Channel struct {
+	ID       string
+	Title    map[string]string
+	Guidance map[string]string
+}
+
+// Config is what a Service needs. Store, Blobs and Root are required; the rest
+// has defaults.
+type Config struct {
+	Store    store.Store
+	Blobs    store.Blobs
+	Root     string           // verifier key that signs the roster
+	Channels []Channel        // those offered to sources, in their order
+	MaxFile  int64            // largest attachment in bytes; DefaultMaxFile if 0
+	Location *time.Location   // of the organisation's days; UTC if nil
+	Now      func() time.Time // time.Now if nil
+	Log      *slog.Logger     // discarded if nil; never told anything of a source
+}
+
+// Service is the tip service. Its methods may be called concurrently.
+type Service struct {
+	cfg      Config
+	roster   atomic.Pointer[installed]
+	forms    formKeys
+	sessions sessions
+
+	// installing serialises InstallRoster.
+	installing sync.Mutex
+}
+
+type installed struct {
+	roster *roster.Roster
+	signed []byte
+}
+
+// New makes a service. It has no roster yet: see InstallRoster.
+func New(cfg Config) (*Service, error) {
+	if cfg.Store == nil || cfg.Blobs == nil || cfg.Root == "" {
+		return nil, errors.New("tipbox: Config needs Store, Blobs and Root")
+	}
+	if cfg.MaxFile == 0 {
+		cfg.MaxFile = DefaultMaxFile
+	}
+	if cfg.Location == nil {
+		cfg.Location = time.UTC
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{cfg: cfg, sessions: newSessions()}
+	s.roster.Store(&installed{roster: new(roster.Roster)})
+	return s, nil
+}
+
+// MaxFile is the largest attachment, in bytes.
+func (s *Service) MaxFile() int64 { return s.cfg.MaxFile }
+
+// Today is the organisation's day, 2006-01-02.
+func (s *Service) Today() string { return s.cfg.Now().In(s.cfg.Location).Format(time.DateOnly) }
+
+// InstallRoster makes a signed roster the one in force. It refuses one that
+// the root key did not sign or that is older than any installed before, also
+// by an earlier process: the last mark is in the store.
+func (s *Service) InstallRoster(ctx context.Context, signed []byte) error {
+	s.installing.Lock()
+	defer s.installing.Unlock()
+	var last roster.Mark
+	rec, err := s.cfg.Store.Get(ctx, keyRosterMark)
+	if err == nil {
+		err = decode(rec, &last)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("reading the last roster's mark: %w", err)
+	}
+	r, err := roster.Open(signed, s.cfg.Root, last)
+	if err != nil {
+		return err
+	}
+	if r.Mark() != last {
+		if err := s.cfg.Store.Apply(ctx, store.Update(keyRosterMark, encode(r.Mark()), rec.Revision)); err != nil {
+			return fmt.Errorf("keeping the roster's mark: %w", err)
+		}
+	}
+	s.roster.Store(&installed{r, slices.Clone(signed)})
+	return nil
+}
+
+// Roster is the roster in force, not to be changed.
+func (s *Service) Roster() *roster.Roster { return s.roster.Load().roster }
+
+// SignedRoster is the note that the roster in force came in.
+func (s *Service) SignedRoster() []byte { return s.roster.Load().signed }
+
+// Channels are the channels that somebody reads, in the site's order.
+func (s *Service) Channels() []Channel {
+	r := s.Roster()
+	return slices.DeleteFunc(slices.Clone(s.cfg.Channels), func(c Channel) bool {
+		return len(r.Investigators(c.ID)) == 0
+	})
+}
+
+// A Reader is an investigator as a source sees them, to leave them out.
+type Reader struct {
+	Name     string
+	Title    string // may be empty
+	Unit     string // may be empty
+	Channels []string
+}
+
+// Readers are all investigators of the channels on offer, by unit and name.
+func (s *Service) Readers() []Reader {
+	readers := make(map[string]*Reader)
+	for _, c := range s.Channels() {
+		for _, m := range s.Roster().Investigators(c.ID) {
+			r := readers[m.Name()]
+			if r == nil {
+				r = &Reader{Name: m.Name(), Title: m.Title, Unit: m.Unit}
+				readers[m.Name()] = r
+			}
+			r.Channels = append(r.Channels, c.ID)
+		}
+	}
+	sorted := make([]Reader, 0, len(readers))
+	for _, name := range slices.Sorted(maps.Keys(readers)) {
+		sorted = append(sorted, *readers[name])
+	}
+	slices.SortStableFunc(sorted, func(a, b Reader) int {
+		switch {
+		case a.Unit < b.Unit:
+			return -1
+		case a.Unit > b.Unit:
+			return 1
+		}
+		return 0
+	})
+	return sorted
+}
+
+// readersOf returns who reads the channel, less those left out by name or by
+// unit.
+func (s *Service) readersOf(channel string, leaveOut []string) ([]*roster.Member, error) {
+	if !slices.ContainsFunc(s.Channels(), func(c Channel) bool { return c.ID == channel }) {
+		return nil, fmt.Errorf("channel %.40q: %w", channel, ErrChannel)
+	}
+	all := s.Roster().Investigators(channel)
+	readers := slices.DeleteFunc(slices.Clone(all), func(m *roster.Member) bool {
+		return slices.Contains(leaveOut, m.Name()) || m.Unit != "" && slices.Contains(leaveOut, unitPrefix+m.Unit)
+	})
+	if len(readers) == 0 {
+		return nil, ErrNoReaders
+	}
+	return readers, nil
+}
+
+// unitPrefix marks a unit among the names of a Submission's LeaveOut.
+const unitPrefix = "unit:"
+
+// LeaveOutUnit is how a Submission's LeaveOut names a whole unit.
+func LeaveOutUnit(unit string) string { return unitPrefix + unit }

@@ -1,0 +1,185 @@
+package web
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/gorilla/mux"
+
+	"tipbox/crypto/receipt"
+	"tipbox/tipbox"
+)
+
+func (s *site) threadRoutes(r *mux.Router) {
+	r.Handle("/thread", s.handle(s.getThread)).Methods("GET", "HEAD")
+	r.Handle("/thread", s.handle(s.postThread)).Methods("POST")
+	r.Handle("/thread/message", s.handle(s.postMessage)).Methods("POST")
+	r.Handle("/thread/receipt", s.handle(s.postReceipt)).Methods("POST")
+}
+
+// codeForm asks for the receipt code. With Keep it also keeps a message that
+// could not be sent.
+type codeForm struct {
+	Code string
+	Keep bool
+	messageForm
+}
+
+// messageForm is what the fields of a message show.
+type messageForm struct {
+	Once       string
+	Text       string
+	MaxText    int
+	MaxFiles   int
+	MaxFile    string
+	FilesAgain bool
+}
+
+func (s *site) messageForm(p *page, fields url.Values, hadFiles bool) messageForm {
+	once := fields.Get("once")
+	if once == "" {
+		once = tipbox.NewNonce()
+	}
+	return messageForm{
+		Once: once, Text: fields.Get("text"), FilesAgain: hadFiles,
+		MaxText: tipbox.MaxText, MaxFiles: tipbox.MaxFiles, MaxFile: p.size(s.service.MaxFile()),
+	}
+}
+
+func (s *site) getThread(w http.ResponseWriter, r *http.Request) error {
+	p := s.newPage(r, "thread.title")
+	p.Data = codeForm{}
+	return s.render(w, http.StatusOK, "code", p)
+}
+
+func (s *site) postThread(w http.ResponseWriter, r *http.Request) error {
+	fields, err := readForm(w, r, nil)
+	p := s.newPageIn(r, fields.Get("lang"), "thread.yours")
+	var code *receipt.Code
+	if err == nil {
+		code, err = receipt.Parse(fields.Get("code"))
+	}
+	if err == nil {
+		err = s.renderThread(w, r, http.StatusOK, p, code, nil, false)
+	}
+	if err == nil {
+		return nil
+	}
+	status, _ := s.refuse(r, p, err)
+	p.Title, p.Data = "thread.title", codeForm{Code: fields.Get("code")}
+	return s.render(w, status, "code", p)
+}
+
+// renderThread shows the thread of a code. An error means that nothing was
+// sent yet. Fields are those of a message that was refused, if one was.
+func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, p *page, code *receipt.Code, fields url.Values, hadFiles bool) error {
+	thread, err := s.service.Thread(r.Context(), code)
+	if err != nil {
+		return err
+	}
+	title := thread.Channel
+	for _, c := range s.service.Channels() {
+		if c.ID == thread.Channel {
+			title = p.In(c.Title)
+		}
+	}
+	p.Title = "thread.yours"
+	p.Data = struct {
+		*tipbox.Thread
+		ChannelTitle, Session string
+		Answered              bool
+		messageForm
+	}{
+		thread, title, s.service.Session(code),
+		slices.ContainsFunc(thread.Messages, func(m tipbox.ThreadMessage) bool { return m.From == tipbox.FromDesk }),
+		s.messageForm(p, fields, hadFiles),
+	}
+	return s.render(w, status, "thread", p)
+}
+
+func (s *site) postMessage(w http.ResponseWriter, r *http.Request) error {
+	var draft *tipbox.Draft
+	var code *receipt.Code
+	begin := func(fields url.Values) (err error) {
+		if draft != nil {
+			return nil
+		}
+		if code, err = s.codeOf(fields); err != nil {
+			return err
+		}
+		draft, err = s.service.Reopen(r.Context(), code)
+		return err
+	}
+	defer func() {
+		if draft != nil {
+			draft.Abort()
+		}
+	}()
+	hadFiles := false
+	fields, err := readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
+		hadFiles = true
+		if err := begin(fields); err != nil {
+			return err
+		}
+		return draft.Attach(r.Context(), name, mediaType, content)
+	})
+	if err == nil {
+		err = begin(fields)
+	}
+	if err == nil {
+		err = s.service.FollowUp(r.Context(), draft, fields.Get("once"), fields.Get("lang"), fields.Get("text"))
+	}
+	p := s.newPageIn(r, fields.Get("lang"), "thread.yours")
+	if err == nil {
+		p.Notice = &notice{Text: p.T("notice.message")}
+		return s.renderThread(w, r, http.StatusOK, p, code, nil, false)
+	}
+	status, _ := s.refuse(r, p, err)
+	if errors.Is(err, tipbox.ErrExpired) {
+		p.Notice = p.bad("error.session")
+	}
+	if draft != nil { // the code is good, the message is not
+		if err := s.renderThread(w, r, status, p, code, fields, hadFiles); err == nil {
+			return nil
+		}
+	}
+	p.Title = "thread.title"
+	p.Data = codeForm{Code: fields.Get("code"), Keep: true, messageForm: s.messageForm(p, fields, hadFiles)}
+	return s.render(w, status, "code", p)
+}
+
+// codeOf returns the receipt code of a message: from the session of the page
+// it was written on, or typed anew.
+func (s *site) codeOf(fields url.Values) (*receipt.Code, error) {
+	if typed := fields.Get("code"); typed != "" {
+		return receipt.Parse(typed)
+	}
+	return s.service.OpenSession(fields.Get("session"))
+}
+
+// postReceipt sends the receipt as a text file. Its name says nothing.
+func (s *site) postReceipt(w http.ResponseWriter, r *http.Request) error {
+	fields, err := readForm(w, r, nil)
+	p := s.newPageIn(r, fields.Get("lang"), "thread.title")
+	var code *receipt.Code
+	if err == nil {
+		code, err = s.service.OpenSession(fields.Get("session"))
+	}
+	if err != nil {
+		status, _ := s.refuse(r, p, err)
+		if errors.Is(err, tipbox.ErrExpired) {
+			p.Notice = p.bad("error.download")
+		}
+		p.Data = codeForm{}
+		return s.render(w, status, "code", p)
+	}
+	text := p.T("receipt.file.title") + "\n\n" +
+		p.T("receipt.file.words") + "\n" + code.Words(p.Tag) + "\n\n" +
+		p.T("receipt.file.digits") + "\n" + code.Digits() + "\n\n" +
+		p.T("receipt.file.keep") + "\n"
+	w.Header().Set("Content-Disposition", `attachment; filename="receipt.txt"`)
+	return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(text))
+}

@@ -1,0 +1,144 @@
+// Package web serves the pages for sources and the public.
+//
+// What it guarantees:
+//
+//   - A page is one response: no script, no cookie, no second request, nothing
+//     from a third party. Everything works as plain HTML forms.
+//   - Whatever is refused, the page says what to do next and keeps what was
+//     typed. A refused upload is read to its end, within a bound, so that the
+//     person sees the page.
+//   - Nothing about a source reaches the log: no address, no header, no text, no
+//     name of a file. What is logged is the route and the service's own error.
+//   - Attachments stream from the socket into the service; no part of a request
+//     touches the disk in the clear.
+//   - Unknown, expired and erased receipt codes get the same page.
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"tipbox/tipbox"
+)
+
+// Config is what the pages need. Service is required.
+type Config struct {
+	Service *tipbox.Service
+	Log     *slog.Logger // discarded if nil
+}
+
+// site serves the pages.
+type site struct {
+	service *tipbox.Service
+	log     *slog.Logger
+	pages   *pages
+	langs   *languages
+}
+
+// New returns the handler of the source listener.
+func New(cfg Config) (http.Handler, error) {
+	langs, err := loadLanguages()
+	if err != nil {
+		return nil, err
+	}
+	pages, err := loadPages()
+	if err != nil {
+		return nil, err
+	}
+	s := &site{service: cfg.Service, log: cfg.Log, pages: pages, langs: langs}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	r := mux.NewRouter()
+	s.homeRoutes(r)
+	s.tipRoutes(r)
+	s.threadRoutes(r)
+	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte("ok\n"))
+	}).Methods("GET", "HEAD")
+	r.NotFoundHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errNoPage })
+	r.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errMethod })
+	return s.guard(r), nil
+}
+
+var (
+	errNoPage = errors.New("no such page")
+	errMethod = errors.New("method not allowed")
+)
+
+// guard sets the headers of every answer and survives a handler's panic.
+func (s *site) guard(next http.Handler) http.Handler {
+	headers := map[string]string{
+		"Content-Security-Policy": "default-src 'none'; style-src '" + s.pages.styleHash + "'; img-src data:; " +
+			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Embedder-Policy": "require-corp",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"Cache-Control":                "no-store",
+		"Referrer-Policy":              "no-referrer",
+		"X-Content-Type-Options":       "nosniff",
+		"X-Frame-Options":              "DENY",
+		"X-DNS-Prefetch-Control":       "off",
+		"X-Robots-Tag":                 "noindex, nofollow",
+		"Permissions-Policy": "accelerometer=(), camera=(), clipboard-read=(), display-capture=(), geolocation=(), gyroscope=(), " +
+			"magnetometer=(), microphone=(), midi=(), payment=(), usb=()",
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range headers {
+			w.Header().Set(name, value)
+		}
+		if r.URL.Path == "/" {
+			w.Header().Del("X-Robots-Tag")
+		}
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				// The value of a panic could hold anything: it is not logged.
+				s.log.Error("a page failed: please report this", "route", route(r))
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// route is the path as it stands in the table of routes, never as it was asked.
+func route(r *http.Request) string {
+	if current := mux.CurrentRoute(r); current != nil {
+		if path, err := current.GetPathTemplate(); err == nil {
+			return path
+		}
+	}
+	return "(none)"
+}
+
+// handle makes a handler of a function that may fail. Errors that a form's own
+// page can explain are the form's; what comes here is shown as a page of its
+// own.
+func (s *site) handle(f func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := f(w, r)
+		if err == nil {
+			return
+		}
+		p := s.newPage(r, "error.internal")
+		status := http.StatusInternalServerError
+		switch {
+		case errors.Is(err, errNoPage):
+			p.Title, status = "error.notfound", http.StatusNotFound
+		case errors.Is(err, errMethod):
+			p.Title, status = "error.method", http.StatusMethodNotAllowed
+		default:
+			s.log.Error("a page failed", "route", route(r), "error", err)
+			p.Notice = p.bad("error.internal.text")
+		}
+		s.render(w, status, "error", p)
+	})
+}
+
+// writeTime bounds how long an answer may take to be sent.
+const writeTime = 2 * time.Minute
