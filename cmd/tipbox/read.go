@@ -1,0 +1,95 @@
+package main
+
+import (
+	"strings"
+
+	"tipbox/tipbox"
+)
+
+type readCmd struct {
+	Tip string `arg:"" help:"The tip, as the inbox names it."`
+}
+
+func (*readCmd) Help() string {
+	return "Example: tipbox read k3f7qwzm2abc\n\nEvery signature and link is checked first. Characters that could deceive are shown as \\u{…}."
+}
+
+// readMessage is a message as --json prints it.
+type readMessage struct {
+	Number int           `json:"number"`
+	From   string        `json:"from"`
+	By     string        `json:"by,omitempty"`
+	Day    string        `json:"day"`
+	Lang   string        `json:"lang,omitempty"`
+	Text   string        `json:"text"`
+	Files  []tipbox.File `json:"files,omitempty"`
+	Error  string        `json:"error,omitempty"`
+}
+
+func (c *readCmd) Run(a *app) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, tip, err := s.open(a, c.Tip)
+	if err != nil {
+		return err
+	}
+	var failed error
+	var messages []readMessage
+	for _, m := range tip.Messages {
+		r := readMessage{Number: m.Number, From: m.From, By: m.By, Day: m.Day, Lang: m.Lang, Text: m.Text}
+		for _, f := range m.Files {
+			r.Files = append(r.Files, f.File)
+		}
+		if m.Err != nil {
+			r.Error, failed = m.Err.Error(), m.Err
+		}
+		messages = append(messages, r)
+	}
+	if a.json {
+		err = a.printJSON(struct {
+			Tip      string        `json:"tip"`
+			Channel  string        `json:"channel"`
+			Day      string        `json:"day"`
+			Messages []readMessage `json:"messages"`
+		}{tip.Tip, tip.Channel, tip.Day, messages})
+		if err != nil {
+			return err
+		}
+		return failed
+	}
+	files := 0
+	a.print("Tip %s, %s, received on %s\n", tip.Tip, cleanLine(tip.Channel), tip.Day)
+	for _, m := range messages {
+		who := "the source"
+		if m.From == tipbox.FromDesk {
+			who = m.By + " (desk)"
+		}
+		a.print("\n--- message %d, %s, from %s ---\n", m.Number, m.Day, cleanLine(who))
+		if m.Error != "" {
+			a.print("[cannot be opened: %s]\n", cleanLine(m.Error))
+		}
+		if m.Text != "" {
+			a.print("%s\n", quoted(m.Text))
+		}
+		for i, f := range m.Files {
+			a.print("[file %d: %s, %s, %d bytes]\n", i+1, cleanLine(f.Name), cleanLine(f.Type), f.Size)
+			files++
+		}
+	}
+	if files > 0 {
+		a.say("\nTo save the files: tipbox save %s -o DIR\n", tip.Tip)
+	}
+	return failed
+}
+
+// quoted indents a text, so that no line of it can pass for one of ours.
+func quoted(text string) string {
+	lines := strings.Split(strings.TrimRight(clean(text), "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = "  " + line
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), " \n")
+}

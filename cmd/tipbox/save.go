@@ -1,0 +1,208 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"tipbox/tipbox"
+)
+
+type saveCmd struct {
+	Tip string `arg:"" help:"The tip, as the inbox names it."`
+	Out string `short:"o" help:"The folder to write into; it is made if it is not there." placeholder:"DIR" default:"."`
+}
+
+func (*saveCmd) Help() string {
+	return "Example: tipbox save k3f7qwzm2abc -o tip-files\n\n" +
+		"Files are written with mode 0600 and never over one that is there: a second one of the same name gets a number.\n" +
+		"Names are made safe. Open what a stranger sent only on a machine you can afford to lose."
+}
+
+// savedFile is a saved attachment as --json prints it.
+type savedFile struct {
+	Message int    `json:"message"`
+	Name    string `json:"name"` // as its source called it
+	Path    string `json:"path"`
+	Size    int64  `json:"size"`
+}
+
+func (c *saveCmd) Run(a *app) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, tip, err := s.open(a, c.Tip)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Out, 0o700); err != nil {
+		return err
+	}
+	dir, err := os.OpenRoot(c.Out)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	found := 0
+	var failed []error
+	for _, m := range tip.Messages {
+		if m.Err != nil {
+			failed = append(failed, m.Err)
+		}
+		for i, f := range m.Files {
+			found++
+			name, err := c.save(a, s, tip, dir, f, fmt.Sprintf("message-%d-file-%d", m.Number, i+1))
+			if err != nil {
+				failed = append(failed, fmt.Errorf("message %d, file %d (%s): %w", m.Number, i+1, cleanLine(f.Name), err))
+				continue
+			}
+			path := filepath.Join(c.Out, name)
+			if !a.json {
+				a.print("%s\n", cleanLine(path))
+				continue
+			}
+			if err := a.printJSON(savedFile{m.Number, f.Name, path, f.Size}); err != nil {
+				return err
+			}
+		}
+	}
+	if found == 0 && len(failed) == 0 {
+		a.say("Tip %s has no files.\n", c.Tip)
+	}
+	return errors.Join(failed...)
+}
+
+// save decrypts one attachment into the folder and returns its name there.
+// Until it is whole it stands under a name that ends in ".part".
+func (c *saveCmd) save(a *app, s *session, tip *tipbox.OpenedTip, dir *os.Root, f tipbox.Attachment, fallback string) (name string, err error) {
+	sealed, err := s.Attachment(a.ctx, tip.Tip, f.Blob)
+	if err != nil {
+		return "", err
+	}
+	defer sealed.Close()
+	plain, err := f.Open(sealed, tip.Slot.Key.Identity())
+	if err != nil {
+		return "", err
+	}
+	// The name is taken first, so that nothing can be overwritten.
+	name, reserved, err := create(dir, safeName(f.Name, fallback))
+	if err != nil {
+		return "", err
+	}
+	reserved.Close()
+	part, out, err := create(dir, name+".part")
+	if err != nil {
+		return "", errors.Join(err, dir.Remove(name))
+	}
+	bar := a.progress(cleanLine(name), f.Size)
+	_, err = io.Copy(io.MultiWriter(out, bar), plain)
+	bar.done()
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = dir.Rename(part, name)
+	}
+	if err != nil {
+		return "", errors.Join(err, dir.Remove(part), dir.Remove(name))
+	}
+	return name, nil
+}
+
+// create makes a new file of that name, or of the name with a number, 0600.
+func create(dir *os.Root, name string) (string, *os.File, error) {
+	stem, ext := name, filepath.Ext(name)
+	stem = strings.TrimSuffix(stem, ext)
+	for n := 1; n < 10_000; n++ {
+		try := name
+		if n > 1 {
+			try = fmt.Sprintf("%s (%d)%s", stem, n, ext)
+		}
+		f, err := dir.OpenFile(try, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		return try, f, err
+	}
+	return "", nil, fmt.Errorf("there are too many files named %s", cleanLine(name))
+}
+
+const maxSafeName = 120 // bytes, so that a number and ".part" still fit
+
+// safeName makes a file's name harmless on every system: no folder, no control
+// or invisible character, no leading dot or hyphen, no name with a meaning to
+// Windows, not too long. It is the fallback if nothing is left.
+func safeName(name, fallback string) string {
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	name = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || hidesOrMoves(r) || unicode.IsSpace(r) && r != ' ' || strings.ContainsRune(`<>:"|?*$`+"`", r) {
+			return '_'
+		}
+		return r
+	}, strings.ToValidUTF8(name, "_"))
+	name = strings.Trim(strings.TrimLeft(name, ".-~ "), ". ")
+	ext := filepath.Ext(name)
+	if len(ext) > 16 {
+		ext = ""
+	}
+	stem := strings.TrimSuffix(name, ext)
+	for len(stem)+len(ext) > maxSafeName {
+		_, size := utf8.DecodeLastRuneInString(stem)
+		stem = stem[:len(stem)-size]
+	}
+	if strings.Trim(stem, "_ .") == "" {
+		return fallback + ext
+	}
+	switch base, _, _ := strings.Cut(strings.ToUpper(stem), "."); strings.TrimRight(base, " 0123456789") {
+	case "CON", "PRN", "AUX", "NUL", "COM", "LPT", "CONIN$", "CONOUT$":
+		stem = "_" + stem
+	}
+	return stem + ext
+}
+
+// A progress is a bar on the terminal, shown when something takes long.
+type progress struct {
+	a       *app
+	label   string
+	total   int64
+	written int64
+	began   time.Time
+	shown   time.Time
+}
+
+func (a *app) progress(label string, total int64) *progress {
+	return &progress{a: a, label: label, total: total, began: time.Now()}
+}
+
+const (
+	progressAfter = time.Second
+	progressEvery = 200 * time.Millisecond
+	progressWidth = 30
+)
+
+func (p *progress) Write(b []byte) (int, error) {
+	p.written += int64(len(b))
+	if now := time.Now(); p.a.onTerminal() && now.Sub(p.began) > progressAfter && now.Sub(p.shown) > progressEvery {
+		p.shown = now
+		share := float64(p.written) / float64(max(p.total, 1))
+		bar := strings.Repeat("#", int(share*progressWidth))
+		p.a.say("\r[%-*s] %3.0f%% %s", progressWidth, bar, share*100, p.label)
+	}
+	return len(b), nil
+}
+
+// done wipes the bar's line.
+func (p *progress) done() {
+	if !p.shown.IsZero() {
+		p.a.say("\r\x1b[K")
+	}
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"tipbox/crypto/roster"
+	"tipbox/tipbox/desk"
+)
+
+type demoCmd struct {
+	Dir    string `help:"The folder of everything: server, root key and members." default:"tipbox-demo"`
+	Listen string `help:"Where sources' pages are served." default:"127.0.0.1:8080"`
+	Desk   string `help:"Where members' tools connect." default:"127.0.0.1:8081"`
+}
+
+func (*demoCmd) Help() string {
+	return "Example: tipboxd demo\n\nFor trying out only: every key lies in the one folder. A second start uses what is there."
+}
+
+func (c *demoCmd) Run(a *app) error {
+	if _, err := os.Stat(filepath.Join(c.Dir, rosterName)); errors.Is(err, fs.ErrNotExist) {
+		if err := c.found(); err != nil {
+			return fmt.Errorf("making the demo in %s: %w", c.Dir, err)
+		}
+	}
+	f, err := openFolder(a.ctx, c.Dir, a.log)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return a.serve(f, c.Listen, c.Desk, func(sources, members net.Addr) error {
+		for _, m := range f.service.Roster().Members {
+			home := desk.Home(c.memberHome(m.Name()))
+			if err := home.Join(desk.HomeConfig{Desk: members.String(), Root: f.config.Root}, f.service.SignedRoster()); err != nil {
+				return err
+			}
+		}
+		c.explain(a, sources, members)
+		return nil
+	})
+}
+
+func (c *demoCmd) memberHome(name string) string { return filepath.Join(c.Dir, "members", name) }
+
+// found makes the organisation: a root key, a server's folder, a member for
+// each role. The roster comes last: without it, the next start begins again.
+func (c *demoCmd) found() error {
+	if err := os.RemoveAll(filepath.Join(c.Dir, configName)); err != nil {
+		return err
+	}
+	root, err := roster.NewSigningKey("root")
+	if err != nil {
+		return err
+	}
+	cfg := defaultConfig()
+	cfg.Root, cfg.Listen, cfg.Desk = root.Verifier(), c.Listen, c.Desk
+	server, err := initFolder(c.Dir, cfg)
+	if err != nil {
+		return err
+	}
+	channels, err := loadChannels(filepath.Join(c.Dir, siteName))
+	if err != nil {
+		return err
+	}
+	r := &roster.Roster{
+		Organisation: "Example City", Serial: 1, Day: time.Now().Format(time.DateOnly), Servers: []string{server},
+	}
+	for _, role := range roster.Roles() {
+		m, err := c.member(role)
+		if err != nil {
+			return err
+		}
+		if role == roster.Investigator {
+			for _, channel := range channels {
+				m.Channels = append(m.Channels, channel.ID)
+			}
+		}
+		if err := r.Add(m); err != nil {
+			return err
+		}
+	}
+	signed, err := r.Sign(root)
+	if err != nil {
+		return err
+	}
+	rootHome := filepath.Join(c.Dir, "root")
+	if err := os.MkdirAll(rootHome, 0o700); err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		path string
+		data []byte
+	}{
+		{filepath.Join(rootHome, "root.key"), []byte(root.Reveal() + "\n")},
+		{filepath.Join(rootHome, "roster.json"), r.Draft()},
+		{filepath.Join(rootHome, "roster.note"), signed},
+		{filepath.Join(c.Dir, rosterName), signed},
+	} {
+		if err := renameio.WriteFile(file.path, file.data, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// member makes the member who has the role, and is named like it.
+func (c *demoCmd) member(role roster.Role) (*roster.Member, error) {
+	key, err := roster.NewMemberKey(string(role))
+	if err != nil {
+		return nil, err
+	}
+	home := desk.Home(c.memberHome(key.Name()))
+	if err := os.MkdirAll(string(home), 0o700); err != nil {
+		return nil, err
+	}
+	if err := renameio.WriteFile(home.KeyFile(), []byte(key.Reveal()), 0o600); err != nil {
+		return nil, err
+	}
+	card, err := key.Card()
+	if err != nil {
+		return nil, err
+	}
+	return &roster.Member{Roles: []roster.Role{role}, CardText: card.Text}, nil
+}
+
+// explain prints where to go and what to type.
+func (c *demoCmd) explain(a *app, sources, members net.Addr) {
+	tool := "tipbox"
+	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
+		tool = "go run ./cmd/tipbox"
+	} else if beside := filepath.Join(filepath.Dir(exe), "tipbox"); err == nil {
+		if _, err := os.Stat(beside); err == nil {
+			tool = beside
+		}
+	}
+	tool += " --home " + c.memberHome(string(roster.Investigator))
+	a.print(`A demo of Tipbox, for trying out only: every key lies in %[1]s.
+
+Sources:  http://%[2]s/
+Desk:     %[3]s
+
+Send a tip in a browser at the first address. Then read and answer it as the
+investigator, in another terminal:
+
+  %[4]s inbox
+  %[4]s read TIP
+  %[4]s save TIP -o files
+  %[4]s reply TIP -m 'Thank you. Which account was it?'
+
+TIP is what the inbox names it. The source reads the answer with the receipt
+code, at http://%[2]s/thread
+
+Stop with Ctrl-C. A second start uses what is there.
+`, c.Dir, sources, members, tool)
+}

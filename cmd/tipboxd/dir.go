@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"tipbox/crypto/roster"
+	"tipbox/static"
+	"tipbox/store"
+	"tipbox/store/bolt"
+	"tipbox/store/dir"
+	"tipbox/tipbox"
+)
+
+// Files of a server's folder. The folder is 0700, its files 0600.
+const (
+	configName   = "tipbox.toml"
+	databaseName = "tipbox.db"
+	blobsName    = "blobs"
+	rosterName   = "roster.note"
+	siteName     = "site"
+	deskKeyName  = "desk.key" // names the server to members
+	deskPubName  = "desk.pub" // its verifier key, for the roster
+)
+
+// A config is what tipbox.toml says.
+type config struct {
+	Root     string `toml:"root" comment:"The verifier key of the organisation's root key, which signs roster.note."`
+	Listen   string `toml:"listen" comment:"Where sources' pages are served."`
+	Desk     string `toml:"desk" comment:"Where members' tools connect."`
+	Timezone string `toml:"timezone" comment:"Of the organisation's days, such as Asia/Shanghai."`
+	MaxFile  int64  `toml:"max_file_mib" comment:"The largest attachment, in MiB. The form says so."`
+}
+
+func defaultConfig() config {
+	return config{
+		Listen: "127.0.0.1:8080", Desk: "127.0.0.1:8081", Timezone: "UTC",
+		MaxFile: tipbox.DefaultMaxFile >> 20,
+	}
+}
+
+// A folder is an open server's folder.
+type folder struct {
+	path     string
+	config   config
+	location *time.Location
+	key      *roster.SigningKey
+	db       *bolt.DB
+	service  *tipbox.Service
+}
+
+// openFolder opens a folder, which no other process may have open, and its
+// roster.
+func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, error) {
+	if err := checkModes(path); err != nil {
+		return nil, err
+	}
+	f := &folder{path: path}
+	if err := f.readConfig(); err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(f.file(deskKeyName))
+	if err != nil {
+		return nil, err
+	}
+	if f.key, err = roster.ParseSigningKey(strings.TrimSpace(string(text))); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.file(deskKeyName), err)
+	}
+	channels, err := loadChannels(f.file(siteName))
+	if err != nil {
+		return nil, err
+	}
+	signed, err := os.ReadFile(f.file(rosterName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s: let the root key's holder enter %s into the roster, sign it, and put it there", f.file(rosterName), f.file(deskPubName))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.db, err = bolt.Open(f.file(databaseName), nil); err != nil {
+		return nil, err
+	}
+	if err := f.openService(ctx, channels, signed, log); err != nil {
+		return nil, errors.Join(err, f.db.Close())
+	}
+	return f, nil
+}
+
+func (f *folder) openService(ctx context.Context, channels []tipbox.Channel, signed []byte, log *slog.Logger) error {
+	var blobs store.Blobs
+	blobs, err := dir.Open(f.file(blobsName))
+	if err != nil {
+		return err
+	}
+	f.service, err = tipbox.New(tipbox.Config{
+		Store: f.db, Blobs: blobs, Root: f.config.Root, Channels: channels,
+		MaxFile: f.config.MaxFile << 20, Location: f.location, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.service.InstallRoster(ctx, signed); err != nil {
+		return fmt.Errorf("%s: %w", f.file(rosterName), err)
+	}
+	return nil
+}
+
+func (f *folder) Close() error { return f.db.Close() }
+
+func (f *folder) file(name string) string { return filepath.Join(f.path, name) }
+
+func (f *folder) readConfig() error {
+	text, err := os.ReadFile(f.file(configName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is no server's folder: make one with tipboxd init %s --root KEY", f.path, f.path)
+	}
+	if err != nil {
+		return err
+	}
+	f.config = defaultConfig()
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("%s: %s", f.file(configName), fmt.Sprintf(format, args...))
+	}
+	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&f.config); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return fail("there is no such setting:\n%s", strict.String())
+		}
+		var syntax *toml.DecodeError
+		if errors.As(err, &syntax) {
+			return fail("%s", syntax.String())
+		}
+		return fail("%v", err)
+	}
+	if _, _, err := roster.VerifierPublic(f.config.Root); err != nil {
+		return fail("root: %v", err)
+	}
+	if f.location, err = time.LoadLocation(f.config.Timezone); err != nil {
+		return fail("timezone: %v", err)
+	}
+	if f.config.MaxFile < 1 || f.config.MaxFile > 1<<20 {
+		return fail("max_file_mib: %d is not between 1 and %d", f.config.MaxFile, 1<<20)
+	}
+	return nil
+}
+
+// checkModes refuses a folder of which others can read or write a part.
+func checkModes(path string) error {
+	for _, name := range []string{".", configName, databaseName, blobsName, deskKeyName} {
+		file := filepath.Join(path, name)
+		info, err := os.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // missed where it is needed
+		}
+		if err != nil {
+			return err
+		}
+		if mode := info.Mode().Perm(); mode&0o077 != 0 {
+			return fmt.Errorf("others can read %s (mode %04o): run chmod go= %s", file, mode, file)
+		}
+	}
+	return nil
+}
+
+// loadChannels reads channels.toml of the site.
+func loadChannels(site string) ([]tipbox.Channel, error) {
+	const name = "channels.toml"
+	fail := func(err error) ([]tipbox.Channel, error) {
+		return nil, fmt.Errorf("%s (or the default of the site): %w", filepath.Join(site, name), err)
+	}
+	text, err := fs.ReadFile(static.Site(site), name)
+	if err != nil {
+		return fail(err)
+	}
+	var file struct {
+		Channel []tipbox.Channel `toml:"channel"`
+	}
+	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&file); err != nil {
+		var syntax *toml.DecodeError
+		if errors.As(err, &syntax) {
+			return fail(errors.New(syntax.String()))
+		}
+		return fail(err)
+	}
+	seen := make(map[string]bool)
+	for _, c := range file.Channel {
+		if err := roster.CheckName(c.ID); err != nil {
+			return fail(fmt.Errorf("channel id %w", err))
+		}
+		if seen[c.ID] {
+			return fail(fmt.Errorf("channel %s is there twice", c.ID))
+		}
+		seen[c.ID] = true
+		if c.Title["en"] == "" {
+			return fail(fmt.Errorf("channel %s has no title in \"en\", which stands in for languages without one (it has %v)", c.ID, slices.Sorted(maps.Keys(c.Title))))
+		}
+	}
+	return file.Channel, nil
+}

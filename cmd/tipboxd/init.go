@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/pelletier/go-toml/v2"
+
+	"tipbox/crypto/roster"
+	"tipbox/store/bolt"
+)
+
+type initCmd struct {
+	Dir      string `arg:"" help:"The folder to make."`
+	Root     string `required:"" help:"The verifier key of the organisation's root key." placeholder:"KEY"`
+	Listen   string `help:"Where sources' pages are served." placeholder:"ADDR"`
+	Desk     string `help:"Where members' tools connect." placeholder:"ADDR"`
+	Timezone string `help:"Of the organisation's days." placeholder:"ZONE"`
+}
+
+func (*initCmd) Help() string {
+	return "Example: tipboxd init /srv/tipbox --root 'root+1a2b3c4d+…' --timezone Asia/Shanghai"
+}
+
+func (c *initCmd) Run(a *app) error {
+	cfg := defaultConfig()
+	cfg.Root = c.Root
+	for _, flag := range []struct {
+		given string
+		field *string
+	}{{c.Listen, &cfg.Listen}, {c.Desk, &cfg.Desk}, {c.Timezone, &cfg.Timezone}} {
+		if flag.given != "" {
+			*flag.field = flag.given
+		}
+	}
+	verifier, err := initFolder(c.Dir, cfg)
+	if err != nil {
+		return err
+	}
+	a.print("%s\n", verifier)
+	fmt.Fprintf(a.stderr, "Made %s. That is the server's key; it is also in %s.\n"+
+		"Next, the root key's holder: tipbox roster add %s, then tipbox roster sign.\n"+
+		"Then put roster.note into %s and start: tipboxd serve %s\n",
+		c.Dir, filepath.Join(c.Dir, deskPubName), deskPubName, c.Dir, c.Dir)
+	return nil
+}
+
+// initFolder makes a server's folder and returns the server's verifier key.
+func initFolder(path string, cfg config) (verifier string, err error) {
+	if _, _, err := roster.VerifierPublic(cfg.Root); err != nil {
+		return "", fmt.Errorf("--root: %w", err)
+	}
+	if _, err := time.LoadLocation(cfg.Timezone); err != nil {
+		return "", fmt.Errorf("--timezone: %w", err)
+	}
+	if _, err := os.Lstat(filepath.Join(path, configName)); !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s is a server's folder already: nothing was changed", path)
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return "", err
+	}
+	if err := os.Chmod(path, 0o700); err != nil {
+		return "", err
+	}
+	key, err := roster.NewSigningKey("desk")
+	if err != nil {
+		return "", err
+	}
+	text, err := toml.Marshal(cfg)
+	if err != nil {
+		return "", err
+	}
+	db, err := bolt.Open(filepath.Join(path, databaseName), nil)
+	if err != nil {
+		return "", err
+	}
+	if err := db.Close(); err != nil {
+		return "", err
+	}
+	for _, dir := range []string{blobsName, siteName} {
+		if err := os.MkdirAll(filepath.Join(path, dir), 0o700); err != nil {
+			return "", err
+		}
+	}
+	// The configuration comes last: it makes the folder a server's.
+	for _, file := range []struct {
+		name, text string
+	}{
+		{deskKeyName, key.Reveal() + "\n"},
+		{deskPubName, key.Verifier() + "\n"},
+		{configName, string(text)},
+	} {
+		if err := renameio.WriteFile(filepath.Join(path, file.name), []byte(file.text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	return key.Verifier(), nil
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// commands are the program's; each has a file of its own.
+type commands struct {
+	Demo  demoCmd  `cmd:"" help:"Make a whole organisation to try things out, and serve."`
+	Init  initCmd  `cmd:"" help:"Make the folder of a server."`
+	Serve serveCmd `cmd:"" help:"Serve from a folder."`
+	Check checkCmd `cmd:"" help:"Prove a folder whole, or say what is wrong."`
+}
+
+// An app is what commands work with.
+type app struct {
+	ctx    context.Context
+	stdout io.Writer
+	stderr io.Writer
+	log    *slog.Logger
+}
+
+// run is the program. It returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var c commands
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("tipboxd"),
+		kong.Description("The tip service. Results go to standard output, everything else to standard error."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(status int) { exited = status }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "tipboxd:", err)
+		return exitFailed
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "tipboxd: %s\nTry: tipboxd --help\n", err)
+		return exitUsage
+	}
+	if err := k.Run(&app{ctx, stdout, stderr, newLog(stderr)}); err != nil {
+		fmt.Fprintf(stderr, "tipboxd: %s\n", err)
+		return exitFailed
+	}
+	return exitDone
+}
+
+// newLog writes lines with the day and no time: a line must not tell when a
+// source was here.
+func newLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey && len(groups) == 0 {
+				return slog.String("day", a.Value.Time().Format(time.DateOnly))
+			}
+			return a
+		},
+	}))
+}
+
+func (a *app) print(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }

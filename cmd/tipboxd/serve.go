@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	_ "time/tzdata" // the organisation's days, also on a machine without zones
+
+	"tipbox/tipbox/desk"
+	"tipbox/tipbox/web"
+)
+
+type serveCmd struct {
+	Dir string `arg:"" help:"The server's folder." type:"existingdir"`
+}
+
+func (*serveCmd) Help() string {
+	return "Example: tipboxd serve /srv/tipbox\n\n" +
+		"It stops on an interrupt, after what is being received has come in, or half a minute. A newer roster.note is taken up while it runs."
+}
+
+func (c *serveCmd) Run(a *app) error {
+	f, err := openFolder(a.ctx, c.Dir, a.log)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return a.serve(f, f.config.Listen, f.config.Desk, func(sources, members net.Addr) error {
+		a.log.Info("serving", "sources", sources.String(), "desk", members.String())
+		return nil
+	})
+}
+
+const (
+	stopTime    = 30 * time.Second // for requests under way when the server stops
+	rosterEvery = 2 * time.Second  // between looks at roster.note
+)
+
+// serve serves the folder until the context ends. Ready is called once both
+// listeners accept.
+func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, members net.Addr) error) error {
+	if len(f.service.Channels()) == 0 {
+		return fmt.Errorf("nobody could read a tip: no channel of the site has an investigator in %s", f.file(rosterName))
+	}
+	if !f.service.Roster().HasServer(f.key.Public()) {
+		return fmt.Errorf("this server is not in %s, so members' tools would refuse it: tipbox roster add %s, sign, and try again", f.file(rosterName), f.file(deskPubName))
+	}
+	// Nothing is being received yet, so what no message names is left over
+	// from a crash.
+	if n, err := f.service.Sweep(a.ctx); err != nil {
+		a.log.Error("sweeping failed: run tipboxd check", "error", err)
+	} else if n > 0 {
+		a.log.Info("removed files of tips that were never finished", "files", n)
+	}
+	pages, err := web.New(web.Config{Service: f.service, Log: a.log})
+	if err != nil {
+		return err
+	}
+	config, err := desk.ServerTLS(f.key, f.service.Roster)
+	if err != nil {
+		return err
+	}
+	sources, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	defer sources.Close()
+	members, err := net.Listen("tcp", deskAddr)
+	if err != nil {
+		return err
+	}
+	defer members.Close()
+	servers := []*http.Server{newServer(pages), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
+	failed := make(chan error, len(servers))
+	for i, l := range []net.Listener{sources, tls.NewListener(members, config)} {
+		go func() { failed <- servers[i].Serve(l) }()
+	}
+	if err := ready(sources.Addr(), members.Addr()); err != nil {
+		return err
+	}
+	watch, stopWatching := context.WithCancel(a.ctx)
+	defer stopWatching()
+	go f.watchRoster(watch, a)
+	select {
+	case err = <-failed:
+	case <-a.ctx.Done():
+		a.log.Info("stopping")
+	}
+	return errors.Join(err, shutdown(servers))
+}
+
+// shutdown lets requests under way finish, within stopTime.
+func shutdown(servers []*http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	var errs []error
+	for _, s := range servers {
+		if err := s.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("a request under way was cut off: %w", err), s.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		// What net/http logs of a connection names the other end.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+}
+
+// watchRoster takes up roster.note when it changes.
+func (f *folder) watchRoster(ctx context.Context, a *app) {
+	tick := time.NewTicker(rosterEvery)
+	defer tick.Stop()
+	last, _ := os.Stat(f.file(rosterName))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		info, err := os.Stat(f.file(rosterName))
+		if err != nil || last != nil && os.SameFile(info, last) && info.ModTime().Equal(last.ModTime()) && info.Size() == last.Size() {
+			continue
+		}
+		last = info
+		signed, err := os.ReadFile(f.file(rosterName))
+		if err == nil {
+			err = f.service.InstallRoster(ctx, signed)
+		}
+		if err != nil {
+			a.log.Error("the new roster is refused, the old one stays", "error", err)
+			continue
+		}
+		a.log.Info("new roster", "serial", f.service.Roster().Serial)
+	}
+}
