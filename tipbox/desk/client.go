@@ -79,6 +79,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // What the client reads of an answer at most, in bytes.
 const (
 	maxRoster = 2 << 20
+	maxInbox  = 4 << 20
 	maxTip    = 256 << 20
 	maxError  = 64 << 10
 )
@@ -101,7 +102,7 @@ func (c *Client) Inbox(ctx context.Context, cursor string, limit int) (*InboxPag
 		query.Set("limit", strconv.Itoa(limit))
 	}
 	page := new(InboxPage)
-	return page, c.get(ctx, "/inbox?"+query.Encode(), maxTip, page)
+	return page, c.get(ctx, "/inbox?"+query.Encode(), maxInbox, page)
 }
 
 // Tip returns a tip, unverified: see tipbox.OpenTip.

@@ -35,7 +35,7 @@ func New(cfg Config) http.Handler {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	r := mux.NewRouter()
+	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	v1 := r.PathPrefix("/v1").Subrouter()
 	v1.Handle("/roster", s.handle(s.getRoster)).Methods("GET")
 	v1.Handle("/inbox", s.handle(s.getInbox)).Methods("GET")
