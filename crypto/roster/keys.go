@@ -1,0 +1,334 @@
+// Package roster says who is who: members' keys, their public cards, and the
+// organisation's signed list of them.
+//
+// What it guarantees:
+//
+//   - A [Roster] that Open returned was signed by the organisation's root key,
+//     is not older than the last one seen, and names each member, each age
+//     recipient and each signing key once.
+//   - Every card in it was signed by the member's own signing key, so nobody
+//     can be entered with somebody else's key, and every recipient is a hybrid
+//     post-quantum one.
+//   - Secrets print as a fixed word.
+//
+// Signatures are signed notes (C2SP signed-note, golang.org/x/mod/sumdb/note)
+// by Ed25519 keys. A member's key file is an age identity file with the
+// signing key in a comment line, so the stock age program takes it as it is.
+package roster
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"filippo.io/age"
+	"filippo.io/age/armor"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Errors of reading keys, cards and rosters, wrapped with detail.
+var (
+	// ErrSignature means that a signature is missing or not by the key it
+	// must be by.
+	ErrSignature = errors.New("not signed by the right key")
+	// ErrOlder means that a roster is older than one seen before, or another
+	// of the same serial number.
+	ErrOlder = errors.New("older than the roster seen before")
+	// ErrDuplicate means that a member, recipient or signing key is there
+	// twice.
+	ErrDuplicate = errors.New("there twice")
+	// ErrCard means that a card is not what it says.
+	ErrCard = errors.New("not a valid card")
+	// ErrFormat means that a file is not of the kind expected, or made by a
+	// newer version.
+	ErrFormat = errors.New("not in the expected format")
+	// ErrName means that a name is not a valid one: see CheckName.
+	ErrName = errors.New("not a valid name")
+	// ErrPassphrase means that the passphrase does not open the file.
+	ErrPassphrase = errors.New("wrong passphrase")
+)
+
+// CheckName reports whether name can name a member, channel or key: 1 to 32
+// lower-case letters, digits and single inner hyphens.
+func CheckName(name string) error {
+	ok := len(name) >= 1 && len(name) <= 32 && !strings.Contains("-"+name+"-", "--")
+	for _, c := range []byte(name) {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
+	}
+	if !ok {
+		return fmt.Errorf("%.40q: %w: use 1 to 32 of a-z, 0-9 and inner hyphens", name, ErrName)
+	}
+	return nil
+}
+
+// A SigningKey is a named Ed25519 key that signs notes. It prints as a fixed
+// word.
+type SigningKey struct {
+	name string
+	// In a function, which fmt cannot look into. It does look behind a pointer
+	// in an unexported field, where String is not asked: for one, with %s.
+	private func() ed25519.PrivateKey
+}
+
+// NewSigningKey makes a random key.
+func NewSigningKey(name string) (*SigningKey, error) {
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed)
+	return SigningKeyFrom(name, ed25519.NewKeyFromSeed(seed))
+}
+
+// SigningKeyFrom names an Ed25519 key that is there already.
+func SigningKeyFrom(name string, private ed25519.PrivateKey) (*SigningKey, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	if len(private) != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("signing key: %w", ErrFormat)
+	}
+	return &SigningKey{name, func() ed25519.PrivateKey { return private }}, nil
+}
+
+// ParseSigningKey reads what Reveal writes.
+func ParseSigningKey(text string) (*SigningKey, error) {
+	// note.NewSigner checks everything, but keeps the key to itself.
+	signer, err := note.NewSigner(text)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", ErrFormat)
+	}
+	// PRIVATE+KEY+name+hash+base64, and the base64 may hold a '+' of its own.
+	key, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 5)[4])
+	if err != nil || len(key) != 1+ed25519.SeedSize {
+		return nil, fmt.Errorf("signing key: %w", ErrFormat)
+	}
+	return SigningKeyFrom(signer.Name(), ed25519.NewKeyFromSeed(key[1:]))
+}
+
+// Name is the name that the key signs under.
+func (k *SigningKey) Name() string { return k.name }
+
+// Private is the key itself, for TLS and for notes.
+func (k *SigningKey) Private() ed25519.PrivateKey { return k.private() }
+
+// Public is the public half.
+func (k *SigningKey) Public() ed25519.PublicKey { return k.private().Public().(ed25519.PublicKey) }
+
+// Verifier is the public half as a note verifier key, "name+hash+base64".
+func (k *SigningKey) Verifier() string {
+	v, err := note.NewEd25519VerifierKey(k.name, k.Public())
+	if err != nil {
+		panic(err) // only for a key of another length
+	}
+	return v
+}
+
+// Reveal is the secret as a note signer key, "PRIVATE+KEY+name+hash+base64".
+func (k *SigningKey) Reveal() string {
+	hash := strings.SplitN(k.Verifier(), "+", 3)[1]
+	const algEd25519 = 1
+	key := append([]byte{algEd25519}, k.private().Seed()...)
+	return "PRIVATE+KEY+" + k.name + "+" + hash + "+" + base64.StdEncoding.EncodeToString(key)
+}
+
+// Sign signs the text and returns the note. The text must end in a newline,
+// and be UTF-8 without other control characters.
+func (k *SigningKey) Sign(text string) ([]byte, error) {
+	signer, err := note.NewSigner(k.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	signed, err := note.Sign(&note.Note{Text: text}, signer)
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	// note.Sign signs texts that note.Open refuses.
+	if _, err := Verify(signed, k.Verifier()); err != nil {
+		return nil, fmt.Errorf("signing: what cannot stand in a note: %w", ErrFormat)
+	}
+	return signed, nil
+}
+
+const hidden = "[signing key]"
+
+func (*SigningKey) String() string               { return hidden }
+func (*SigningKey) GoString() string             { return hidden }
+func (*SigningKey) LogValue() slog.Value         { return slog.StringValue(hidden) }
+func (*SigningKey) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// Verify checks that the note is signed by the verifier, once, and by nobody
+// else, and returns its text. A text and a signature make one note only: what
+// was verified cannot be written in other bytes.
+func Verify(signed []byte, verifier string) (string, error) {
+	v, err := note.NewVerifier(verifier)
+	if err != nil {
+		return "", badVerifier(verifier)
+	}
+	n, err := note.Open(signed, note.VerifierList(v))
+	if err != nil {
+		return "", fmt.Errorf("by %s: %w", v.Name(), ErrSignature)
+	}
+	// note.Open passes over a second signature by the same key, and over the
+	// spare bits of base64.
+	sig := n.Sigs[0]
+	if string(signed) != n.Text+"\n— "+sig.Name+" "+sig.Base64+"\n" {
+		return "", fmt.Errorf("more than one signature: %w", ErrFormat)
+	}
+	if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+		return "", fmt.Errorf("by %s: %w", v.Name(), ErrSignature)
+	}
+	return n.Text, nil
+}
+
+// badVerifier shows no more than the beginning: it may be a signing key in the
+// wrong place.
+func badVerifier(verifier string) error {
+	return fmt.Errorf("verifier key %.12q: %w", verifier, ErrFormat)
+}
+
+// VerifierPublic returns the Ed25519 public key and the name in a verifier key.
+// A key and a name make one verifier key only: other spellings are refused.
+func VerifierPublic(verifier string) (name string, key ed25519.PublicKey, err error) {
+	v, err := note.NewVerifier(verifier)
+	if err != nil {
+		return "", nil, badVerifier(verifier)
+	}
+	// name+hash+base64, and the base64 may hold a '+' of its own.
+	raw, err := base64.StdEncoding.DecodeString(strings.SplitN(verifier, "+", 3)[2])
+	if err != nil || len(raw) != 1+ed25519.PublicKeySize {
+		return "", nil, badVerifier(verifier)
+	}
+	key = ed25519.PublicKey(raw[1:])
+	if same, err := note.NewEd25519VerifierKey(v.Name(), key); err != nil || same != verifier {
+		return "", nil, badVerifier(verifier)
+	}
+	return v.Name(), key, nil
+}
+
+// A MemberKey is a member's two secrets: one opens what is sealed to the
+// member, the other signs what the member decides. It prints as a fixed word.
+type MemberKey struct {
+	*SigningKey
+	identity *age.HybridIdentity
+}
+
+// NewMemberKey makes a random member key.
+func NewMemberKey(name string) (*MemberKey, error) {
+	sign, err := NewSigningKey(name)
+	if err != nil {
+		return nil, err
+	}
+	id, err := age.GenerateHybridIdentity()
+	if err != nil {
+		return nil, fmt.Errorf("making a member key: %w", err)
+	}
+	return &MemberKey{sign, id}, nil
+}
+
+// Identity opens what is sealed to the member.
+func (k *MemberKey) Identity() age.Identity { return k.identity }
+
+const memberHeader = "# tipbox member key v1"
+
+// Reveal is the text of the member's key file: an age identity file.
+func (k *MemberKey) Reveal() string {
+	return memberHeader + "\n" +
+		"# It opens tips and signs in the name below. Show it to nobody.\n" +
+		"# name: " + k.name + "\n" +
+		"# sign: " + k.SigningKey.Reveal() + "\n" +
+		k.identity.String() + "\n"
+}
+
+// ParseMemberKey reads the text of a key file that is not locked. Comments may
+// have been added to it; a second name or key may not.
+func ParseMemberKey(text string) (*MemberKey, error) {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	if !strings.HasPrefix(text, memberHeader+"\n") {
+		return nil, fmt.Errorf("member key: %w", ErrFormat)
+	}
+	var names, signs, ids []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if v, ok := strings.CutPrefix(line, "# name: "); ok {
+			names = append(names, v)
+		}
+		if v, ok := strings.CutPrefix(line, "# sign: "); ok {
+			signs = append(signs, v)
+		}
+		if strings.HasPrefix(line, "AGE-SECRET-KEY-") {
+			ids = append(ids, line)
+		}
+	}
+	if len(names) != 1 || len(signs) != 1 || len(ids) != 1 {
+		return nil, fmt.Errorf("member key: a part is missing or there twice: %w", ErrFormat)
+	}
+	sign, err := ParseSigningKey(signs[0])
+	if err != nil {
+		return nil, fmt.Errorf("member key: %w", err)
+	}
+	if sign.name != names[0] {
+		return nil, fmt.Errorf("member key: its signing key is of another name: %w", ErrFormat)
+	}
+	id, err := age.ParseHybridIdentity(ids[0])
+	if err != nil {
+		return nil, fmt.Errorf("member key: age identity: %w", ErrFormat)
+	}
+	return &MemberKey{sign, id}, nil
+}
+
+// Lock protects a key file with a passphrase: an armored age file (scrypt),
+// which the stock age program takes as an identity file too.
+func Lock(text, passphrase string) ([]byte, error) {
+	r, err := age.NewScryptRecipient(passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("locking a key file: %w", err)
+	}
+	var out bytes.Buffer
+	a := armor.NewWriter(&out)
+	w, err := age.Encrypt(a, r)
+	if err != nil {
+		return nil, fmt.Errorf("locking a key file: %w", err)
+	}
+	io.WriteString(w, text)
+	if err := errors.Join(w.Close(), a.Close()); err != nil {
+		return nil, fmt.Errorf("locking a key file: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// maxKeyFile bounds what is read of a key file, bytes.
+const maxKeyFile = 64 << 10
+
+// Unlock returns the text of a key file. It calls ask for the passphrase only
+// if the file is locked; ErrPassphrase if that does not open it.
+func Unlock(file []byte, ask func() (string, error)) (string, error) {
+	if !bytes.HasPrefix(bytes.TrimSpace(file), []byte(armor.Header)) {
+		return string(file), nil
+	}
+	passphrase, err := ask()
+	if err != nil {
+		return "", fmt.Errorf("asking for the passphrase: %w", err)
+	}
+	id, err := age.NewScryptIdentity(passphrase)
+	if err != nil {
+		return "", fmt.Errorf("unlocking: %w", ErrPassphrase)
+	}
+	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(file)), id)
+	var noMatch *age.NoIdentityMatchError
+	if errors.As(err, &noMatch) && slices.Contains(noMatch.StanzaTypes, "scrypt") {
+		return "", ErrPassphrase
+	}
+	if err != nil {
+		return "", fmt.Errorf("unlocking: %w", ErrFormat)
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxKeyFile+1))
+	if err != nil || len(text) > maxKeyFile {
+		return "", fmt.Errorf("unlocking: %w", ErrFormat)
+	}
+	return string(text), nil
+}

@@ -1,0 +1,214 @@
+// Package seal turns tips into plain age files and back.
+//
+// What it guarantees:
+//
+//   - Everything it seals is an age v1 file (age-encryption.org/v1) to hybrid
+//     post-quantum recipients only (ML-KEM-768 with X25519, "age1pq1…"); the
+//     stock age program, version 1.3 or later, opens all of it.
+//   - Opening yields the whole plaintext or an error. A bit flipped, a byte cut
+//     off or added, a slot of another tip, a blob in an attachment's place are
+//     errors, and a stream reports them before it reports its end.
+//   - Lengths say little. A message is one of four sizes (see [Buckets]), an
+//     attachment one of its Padmé sizes (see [PaddedSize]).
+//   - Memory is constant, whatever the size of an attachment.
+//   - Errors say no exact size of what was sealed.
+//
+// What it does not: age names no sender. Whoever has a tip's recipient can seal
+// a message to it, and put one message in another's place; a document must say
+// for itself what it is, and a signature must say by whom.
+//
+// A tip has one key of its own, the [TipKey]. Messages, attachments and notes
+// are sealed to it; the key itself is sealed to the people who may read, in
+// [Keyslots]. So to let in one more reader costs one slot, however large the
+// tip.
+//
+// Layouts, after decryption:
+//
+//	message     a JSON document, then spaces up to the bucket
+//	attachment  its bytes, then zeros up to the Padmé size
+//	keyslot     an age identity file: comment lines that tie it to its tip,
+//	            then the tip key's secret. "age -d -i" takes it as it is.
+package seal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"filippo.io/age"
+)
+
+// Errors of opening and sealing, wrapped with detail. Test with errors.Is.
+var (
+	// ErrNotForYou means that none of the keys given opens the file.
+	ErrNotForYou = errors.New("not sealed to this key")
+	// ErrDamaged means that the file is not what was sealed: cut, extended,
+	// altered, or no age file of ours at all.
+	ErrDamaged = errors.New("damaged or altered")
+	// ErrWrongTip means that a keyslot belongs to another tip.
+	ErrWrongTip = errors.New("belongs to another tip")
+	// ErrTooLong means that a message is over the largest bucket.
+	ErrTooLong = errors.New("too long for one message")
+	// ErrRecipient means that a recipient is not a hybrid post-quantum one.
+	ErrRecipient = errors.New("not a post-quantum age recipient (age1pq1…)")
+)
+
+// A Recipient is a hybrid post-quantum age recipient.
+type Recipient = age.HybridRecipient
+
+// ParseRecipient reads an "age1pq1…" string. Classic recipients ("age1…") are
+// refused with ErrRecipient.
+func ParseRecipient(s string) (*Recipient, error) {
+	r, err := age.ParseHybridRecipient(s)
+	if err != nil {
+		// No more of it: it may be a secret key in the wrong place.
+		return nil, fmt.Errorf("%.12q: %w", s, ErrRecipient)
+	}
+	return r, nil
+}
+
+// A TipKey is the age identity of one tip. It prints as a fixed word.
+type TipKey struct{ identity *age.HybridIdentity }
+
+// NewTipKey makes a fresh random tip key.
+func NewTipKey() (*TipKey, error) {
+	id, err := age.GenerateHybridIdentity()
+	if err != nil {
+		return nil, fmt.Errorf("making a tip key: %w", err)
+	}
+	return &TipKey{id}, nil
+}
+
+// ParseTipKey reads the "AGE-SECRET-KEY-PQ-1…" form of a tip key.
+func ParseTipKey(s string) (*TipKey, error) {
+	id, err := age.ParseHybridIdentity(s)
+	if err != nil {
+		return nil, fmt.Errorf("reading a tip key: %w", ErrDamaged)
+	}
+	return &TipKey{id}, nil
+}
+
+// Recipient is the public half, to which the tip's parts are sealed.
+func (k *TipKey) Recipient() *Recipient { return k.identity.Recipient() }
+
+// Identity is the secret half, for the Open functions of this package.
+func (k *TipKey) Identity() age.Identity { return k.identity }
+
+// Reveal returns the secret in age's own text form, for an export that its
+// reader asked for. Keep it from logs.
+func (k *TipKey) Reveal() string { return k.identity.String() }
+
+const hidden = "[tip key]"
+
+func (*TipKey) String() string               { return hidden }
+func (*TipKey) GoString() string             { return hidden }
+func (*TipKey) LogValue() slog.Value         { return slog.StringValue(hidden) }
+func (*TipKey) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// Buckets are the plaintext sizes of messages, in bytes.
+var Buckets = [...]int{4 << 10, 16 << 10, 64 << 10, 256 << 10}
+
+// MaxMessage is the longest message document, in bytes.
+const MaxMessage = 256 << 10
+
+// Message seals a JSON document to the recipients, padded with spaces to the
+// next bucket. The document must not end in a space. ErrTooLong if it is over
+// MaxMessage.
+func Message(doc []byte, to ...*Recipient) ([]byte, error) {
+	for _, size := range Buckets {
+		if len(doc) > size {
+			continue
+		}
+		padded := make([]byte, size)
+		n := copy(padded, doc)
+		for i := n; i < size; i++ {
+			padded[i] = ' '
+		}
+		return encrypt(padded, to)
+	}
+	return nil, fmt.Errorf("sealing a message: over %d bytes: %w", MaxMessage, ErrTooLong)
+}
+
+// OpenMessage opens what Message sealed and returns the document without its
+// padding.
+func OpenMessage(sealed []byte, id age.Identity) ([]byte, error) {
+	padded, err := decrypt(sealed, id, MaxMessage)
+	if err != nil {
+		return nil, fmt.Errorf("opening a message: %w", err)
+	}
+	for _, size := range Buckets {
+		if len(padded) == size {
+			return bytes.TrimRight(padded, " "), nil
+		}
+	}
+	return nil, fmt.Errorf("opening a message: %d bytes is no bucket: %w", len(padded), ErrDamaged)
+}
+
+func encrypt(plain []byte, to []*Recipient) ([]byte, error) {
+	var out bytes.Buffer
+	out.Grow(len(plain) + 1024 + 2048*len(to))
+	w, err := newWriter(&out, to)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, fmt.Errorf("sealing: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("sealing: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// maxRecipients is how many recipients age reads of one file. It would write
+// more.
+const maxRecipients = 1024
+
+func newWriter(dst io.Writer, to []*Recipient) (io.WriteCloser, error) {
+	if len(to) > maxRecipients {
+		return nil, fmt.Errorf("sealing: %d recipients, at most %d", len(to), maxRecipients)
+	}
+	recipients := make([]age.Recipient, len(to))
+	for i, r := range to {
+		recipients[i] = r
+	}
+	w, err := age.Encrypt(dst, recipients...)
+	if err != nil {
+		return nil, fmt.Errorf("sealing: %w", err)
+	}
+	return w, nil
+}
+
+// decrypt opens an age file of at most max bytes of plaintext.
+func decrypt(sealed []byte, id age.Identity, max int) ([]byte, error) {
+	r, err := newReader(bytes.NewReader(sealed), id)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := io.ReadAll(io.LimitReader(r, int64(max)+1))
+	if err != nil {
+		return nil, damaged(err)
+	}
+	if len(plain) > max {
+		return nil, fmt.Errorf("over %d bytes: %w", max, ErrDamaged)
+	}
+	return plain, nil
+}
+
+func newReader(src io.Reader, id age.Identity) (io.Reader, error) {
+	r, err := age.Decrypt(src, id)
+	var noMatch *age.NoIdentityMatchError
+	if errors.As(err, &noMatch) {
+		return nil, ErrNotForYou
+	}
+	if err != nil {
+		return nil, damaged(err)
+	}
+	return r, nil
+}
+
+// damaged says that age refused a file, and why. age quotes whole lines of the
+// file, up to its limit of 2 MiB; none needs to fill a log.
+func damaged(why error) error { return fmt.Errorf("%w: %.200v", ErrDamaged, why) }
