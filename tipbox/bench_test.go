@@ -27,7 +27,7 @@ func BenchmarkSubmitAge(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := seal.SealKeyslots(&seal.Keyslot{Key: key}, readers...); err != nil {
+		if _, err := seal.SealKeyslots(seal.NewKeyslot("off-book-funds", "source", key), readers...); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := seal.Message(make([]byte, 1000), key.Recipient()); err != nil {

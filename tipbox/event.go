@@ -86,20 +86,30 @@ type keyring struct {
 	roster *roster.Roster // the members'
 }
 
-// verifier returns the key for a note by that name and action.
-func (k keyring) verifier(by string, action Action) (string, error) {
+// verifiers returns the keys that may have signed a note by that name for that
+// action: the source's, or those that a member has or had.
+func (k keyring) verifiers(by string, action Action) []string {
 	switch action {
 	case ActionTip, ActionMessage:
 		if by == SourceName {
-			return k.source, nil
+			return []string{k.source}
 		}
 	case ActionReply:
-		if m := k.roster.Member(by); m != nil {
-			return m.Card.Verifier, nil
-		}
-		return "", fmt.Errorf("signed by %.40q, who is not in the roster: %w", by, ErrInvalid)
+		return k.roster.Verifiers(by)
 	}
-	return "", fmt.Errorf("action %.20q by %.40q: %w", action, by, ErrInvalid)
+	return nil
+}
+
+// verify checks the signature of a note by that name for that action.
+func (k keyring) verify(signed []byte, by string, action Action) (text string, err error) {
+	err = fmt.Errorf("%.20q by %.40q, who is not in the roster or may not: %w", action, by, ErrInvalid)
+	for _, verifier := range k.verifiers(by, action) {
+		if text, err = roster.Verify(signed, verifier); err == nil {
+			return text, nil
+		}
+		err = fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return "", err
 }
 
 // signedBy reads the name on a note's only signature line, unverified.
@@ -121,13 +131,9 @@ func parseEvent(signed []byte, keys keyring) (*Event, error) {
 	if err := decodeStrict([]byte(body), e); err != nil {
 		return nil, fmt.Errorf("event: %w: %w", ErrInvalid, err)
 	}
-	verifier, err := keys.verifier(by, e.Action)
+	verified, err := keys.verify(signed, by, e.Action)
 	if err != nil {
 		return nil, fmt.Errorf("event %d: %w", e.Number, err)
-	}
-	verified, err := roster.Verify(signed, verifier)
-	if err != nil {
-		return nil, fmt.Errorf("event %d: %w: %w", e.Number, ErrInvalid, err)
 	}
 	if verified != text+"\n" {
 		return nil, fmt.Errorf("event %d: %w", e.Number, ErrInvalid)

@@ -141,7 +141,7 @@ func TestLyingServerIsCaught(t *testing.T) {
 		// The whole tip made anew, but for the text, which the server does
 		// not know: the old messages do not open with a key of its own.
 		"another tip key": func(f *tipbox.TipFile) {
-			slots, err := seal.SealKeyslots(&seal.Keyslot{Tip: id, Channel: "off-book-funds", Source: o.Open("alice", id).Slot.Source, Key: freshKey}, readers...)
+			slots, err := seal.SealKeyslots(seal.NewKeyslot("off-book-funds", o.Open("alice", id).Slot.Source, freshKey), readers...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +207,7 @@ func TestServerRefusesEventsThatDoNotFit(t *testing.T) {
 		"a number too high":   {with(func(e *tipbox.Event) { e.Number = 3 }), sealed, tipbox.ErrInvalid},
 		"a number taken":      {with(func(e *tipbox.Event) { e.Number, e.Action = 1, tipbox.ActionTip; e.Before = ""; e.Reply = sha(nil) }), sealed, tipbox.ErrInvalid},
 		"another past":        {with(func(e *tipbox.Event) { e.Before = sha(nil) }), sealed, tipbox.ErrInvalid},
-		"another tip":         {with(func(e *tipbox.Event) { e.Tip = "aaaaaaaaaaaa" }), sealed, tipbox.ErrInvalid},
+		"another tip":         {with(func(e *tipbox.Event) { e.Tip = "aaaaaaaaaaaaaaaa" }), sealed, tipbox.ErrInvalid},
 		"a day long past":     {with(func(e *tipbox.Event) { e.Day = "2026-11-20" }), sealed, tipbox.ErrInvalid},
 		"a day to come":       {with(func(e *tipbox.Event) { e.Day = "2026-11-24" }), sealed, tipbox.ErrInvalid},
 		"no day":              {with(func(e *tipbox.Event) { e.Day = "today" }), sealed, tipbox.ErrInvalid},
@@ -362,7 +362,7 @@ func TestSweepRemovesWhatNoMessageNames(t *testing.T) {
 	o := tipboxtest.New(t, tipboxtest.Config{})
 	o.Submit("one", files()...)
 	id := o.Inbox("alice")[0].Tip
-	for _, name := range []string{id + "aaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "0000000000000000"} {
+	for _, name := range []string{id + "aaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa", "0000000000000000"} {
 		w, err := o.Blobs.Create(ctx, name)
 		if err != nil {
 			t.Fatal(err)

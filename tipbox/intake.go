@@ -205,7 +205,11 @@ func (s *Service) NewTip(ctx context.Context, token string) (*Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Draft{s: s, code: code, tip: randomID(tipIDLength), key: key, to: key.Recipient()}, nil
+	source, err := sourceKey(code)
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{s: s, code: code, tip: seal.TipID(key.Recipient(), source.Verifier()), key: key, to: key.Recipient()}, nil
 }
 
 func (s *Service) newMessage(ctx context.Context, code *receipt.Code) (*Draft, error) {
@@ -218,6 +222,11 @@ func (s *Service) newMessage(ctx context.Context, code *receipt.Code) (*Draft, e
 		return nil, fmt.Errorf("tip %s: %w", id, err)
 	}
 	return &Draft{s: s, code: code, tip: id, to: to}, nil
+}
+
+// sourceKey is the key that a receipt code signs with.
+func sourceKey(code *receipt.Code) (*roster.SigningKey, error) {
+	return roster.SigningKeyFrom(SourceName, code.SigningKey())
 }
 
 // Attach seals a file as it is read from r. Its error is ErrFileTooLarge,
@@ -338,7 +347,7 @@ func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receip
 }
 
 func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, readers []*roster.Member, names []string, text, once string) error {
-	source, err := roster.SigningKeyFrom(SourceName, d.code.SigningKey())
+	source, err := sourceKey(d.code)
 	if err != nil {
 		return err
 	}
@@ -350,9 +359,7 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 	for i, m := range readers {
 		recipients[i] = m.Card.Recipient
 	}
-	slots, err := seal.SealKeyslots(&seal.Keyslot{
-		Tip: d.tip, Channel: sub.Channel, Source: source.Verifier(), Key: d.key,
-	}, recipients...)
+	slots, err := seal.SealKeyslots(seal.NewKeyslot(sub.Channel, source.Verifier(), d.key), recipients...)
 	if err != nil {
 		return err
 	}

@@ -188,9 +188,13 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	if err != nil {
 		return err
 	}
+	// What the past was signed with, a former key too, signs nothing new.
+	if current := s.Roster().Member(m.Name()); current == nil || !signedWith(note, current.Card.Verifier) {
+		return fmt.Errorf("it is not signed with the key of %s in the roster: %w", m.Name(), ErrForbidden)
+	}
 	switch {
-	case e.By != m.Name() || e.From() != FromDesk:
-		return fmt.Errorf("signed by %.40q: %w", e.By, ErrForbidden)
+	case e.From() != FromDesk:
+		return fmt.Errorf("%s is the source's: %w", e.Action, ErrForbidden)
 	case e.Number <= len(c.events):
 		return ErrConflict
 	case len(e.Files) > 0:
@@ -209,6 +213,11 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 		return ErrConflict
 	}
 	return err
+}
+
+func signedWith(note []byte, verifier string) bool {
+	_, err := roster.Verify(note, verifier)
+	return err == nil
 }
 
 func (s *Service) checkDay(day string) error {

@@ -143,8 +143,8 @@ func randomID(n int) string {
 }
 
 const (
-	tipIDLength  = 12
-	blobIDLength = 32 // the tip's id and 100 random bits
+	tipIDLength  = seal.TipIDLength
+	blobIDLength = 32 // the tip's id and 80 random bits
 )
 
 // ValidTipID reports whether id can be the id of a tip.

@@ -309,7 +309,7 @@ func refusedAll(t *testing.T, o *tipboxtest.Org, name, id string) {
 			blob = b
 		}
 	}
-	const missing = "aaaaaaaaaaaa"
+	const missing = "aaaaaaaaaaaaaaaa"
 	for call, f := range map[string]func(id string) error{
 		"Tip":        func(id string) error { _, err := o.Service.Tip(ctx, m, id); return err },
 		"Attachment": func(id string) error { _, err := o.Service.Attachment(ctx, m, id, blob); return err },
@@ -523,4 +523,41 @@ func TestRosterOlderThanOneSeenIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantErr(t, o.Service.InstallRoster(ctx, forged), roster.ErrSignature)
+}
+
+func TestWhatFormerMembersSignedStillVerifies(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	code := o.Submit("one")
+	id := o.Inbox("alice")[0].Tip
+	o.Reply("alice", id, "by alice")
+	alice, member := o.Key("alice"), o.Member("alice")
+	o.Strike("alice")
+	o.Install()
+	d, err := o.Service.Reopen(ctx, code)
+	if err == nil {
+		err = o.Service.FollowUp(ctx, d, "n", "en", "two")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := o.Open("bob", id).Messages; len(m) != 3 || m[1].By != "alice" || m[1].Text != "by alice" {
+		t.Errorf("bob reads %+v", m)
+	}
+	if _, err := o.Service.Thread(ctx, code); err != nil {
+		t.Error(err)
+	}
+	// But she signs nothing new.
+	file, err := o.Service.Tip(ctx, o.Member("bob"), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := tipbox.OpenTip(file, id, alice, o.Service.Roster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	note, sealed, err := opened.Reply(alice, o.Service.Today(), "one more")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, o.Service.Append(ctx, member, id, note, sealed), tipbox.ErrForbidden)
 }

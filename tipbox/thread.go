@@ -14,7 +14,6 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"tipbox/crypto/receipt"
-	"tipbox/crypto/roster"
 	"tipbox/crypto/seal"
 	"tipbox/store"
 )
@@ -198,7 +197,7 @@ func NewNonce() string { return randomID(20) }
 const tries = 16
 
 func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, once string) error {
-	source, err := roster.SigningKeyFrom(SourceName, d.code.SigningKey())
+	source, err := sourceKey(d.code)
 	if err != nil {
 		return err
 	}

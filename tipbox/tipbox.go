@@ -17,7 +17,8 @@
 //
 // Decisions where the design is silent: who may read a tip is in the clear in
 // its record, because a member whom the source left out must not even see that
-// the tip exists; an id of a tip is 60 random bits.
+// the tip exists; a tip's id is a hash of its keys (seal.TipID), so that no
+// server can put another tip under it.
 package tipbox
 
 import (

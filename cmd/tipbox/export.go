@@ -19,7 +19,7 @@ type exportCmd struct {
 }
 
 func (*exportCmd) Help() string {
-	return "Example: tipbox export k3f7qwzm2abc -o k3f7qwzm2abc\n\n" +
+	return "Example: tipbox export k3f7qwzm2abcdefg -o k3f7qwzm2abcdefg\n\n" +
 		"The folder gets the keyslots, the messages and the attachments as plain age files, the signed events, a MANIFEST with the\n" +
 		"SHA-256 of each (sha256sum -c MANIFEST), and a README that says how to open them with the stock age program."
 }
@@ -123,7 +123,7 @@ func (e *export) attachment(a *app, s *session, tip *tipbox.OpenedTip, name stri
 		r.CloseWithError(err)
 		opened <- err
 	}()
-	e.write(name, io.TeeReader(io.LimitReader(sealed, f.Sealed), w))
+	e.write(name, io.TeeReader(io.LimitReader(sealed, f.Sealed+1), w))
 	w.Close()
 	if err := <-opened; err != nil && e.failed == nil {
 		e.failed = fmt.Errorf("%s: %w", name, err)

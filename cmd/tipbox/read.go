@@ -11,7 +11,7 @@ type readCmd struct {
 }
 
 func (*readCmd) Help() string {
-	return "Example: tipbox read k3f7qwzm2abc\n\nEvery signature and link is checked first. Characters that could deceive are shown as \\u{…}."
+	return "Example: tipbox read k3f7qwzm2abcdefg\n\nEvery signature and link is checked first. Characters that could deceive are shown as \\u{…}."
 }
 
 // readMessage is a message as --json prints it.

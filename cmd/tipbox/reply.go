@@ -15,7 +15,7 @@ type replyCmd struct {
 }
 
 func (*replyCmd) Help() string {
-	return "Example: tipbox reply k3f7qwzm2abc -m 'Thank you. Which account was it?'\n\n" +
+	return "Example: tipbox reply k3f7qwzm2abcdefg -m 'Thank you. Which account was it?'\n\n" +
 		"Without -m and -f the answer is read from standard input. It is sealed on this machine to the tip's readers and its source.\n" +
 		"Do not repeat in it what only the source could know: whoever has the receipt code can read it."
 }

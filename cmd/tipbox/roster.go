@@ -101,7 +101,7 @@ func (c *rosterAddCmd) Run(a *app) error {
 	for _, role := range c.Role {
 		m.Roles = append(m.Roles, roster.Role(role))
 	}
-	if err := draft.Add(m); err != nil {
+	if err := draft.Add(m, today()); err != nil {
 		return err
 	}
 	if err := a.writeDraft(draft); err != nil {
@@ -143,7 +143,7 @@ func (c *rosterRemoveCmd) Run(a *app) error {
 	}
 	servers := len(draft.Servers)
 	draft.Servers = slices.DeleteFunc(draft.Servers, func(s string) bool { return s == c.Name })
-	if len(draft.Servers) == servers && !draft.Remove(c.Name) {
+	if len(draft.Servers) == servers && !draft.Remove(c.Name, today()) {
 		return fmt.Errorf("%s is not in the roster", c.Name)
 	}
 	if err := a.writeDraft(draft); err != nil {
@@ -305,6 +305,9 @@ func (a *app) showRoster(r *roster.Roster) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name(), strings.Join(roles, ","), strings.Join(m.Channels, ","),
 			cleanLine(m.Unit), cleanLine(m.Title), m.Card.Fingerprint())
+	}
+	for _, m := range r.Former {
+		fmt.Fprintf(w, "%s\tuntil %s\t\t\t\t%s\n", m.Name(), m.Until, m.Card.Fingerprint())
 	}
 	return w.Flush()
 }

@@ -21,7 +21,7 @@ type saveCmd struct {
 }
 
 func (*saveCmd) Help() string {
-	return "Example: tipbox save k3f7qwzm2abc -o tip-files\n\n" +
+	return "Example: tipbox save k3f7qwzm2abcdefg -o tip-files\n\n" +
 		"Files are written with mode 0600 and never over one that is there: a second one of the same name gets a number.\n" +
 		"Names are made safe. Open what a stranger sent only on a machine you can afford to lose."
 }

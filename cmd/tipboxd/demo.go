@@ -84,7 +84,7 @@ func (c *demoCmd) found() error {
 				m.Channels = append(m.Channels, channel.ID)
 			}
 		}
-		if err := r.Add(m); err != nil {
+		if err := r.Add(m, r.Day); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
@@ -40,6 +41,7 @@ type Member struct {
 	Roles    []Role   `json:"roles"`              //
 	Channels []string `json:"channels,omitempty"` // whose tips an investigator reads
 	CardText string   `json:"card"`               // the signed card
+	Until    string   `json:"until,omitempty"`    // of a former member: the day it ended, 2006-01-02
 
 	// Card is the parsed CardText. It is set in every roster that was
 	// validated.
@@ -65,6 +67,10 @@ type Roster struct {
 	Day          string    `json:"day"`     // of the signature, 2006-01-02
 	Servers      []string  `json:"servers"` // verifier keys of the desk's servers
 	Members      []*Member `json:"members"`
+
+	// Former members have no rights any more. Their cards stay, so that what
+	// they signed can be verified; one person may have several.
+	Former []*Member `json:"former,omitempty"`
 
 	sum [sha256.Size]byte // of the signed text
 }
@@ -146,27 +152,52 @@ func Open(signed []byte, rootVerifier string, last Mark) (*Roster, error) {
 	return r, nil
 }
 
-// Add enters a member, or enters them anew in place of the one of that name.
-func (r *Roster) Add(m *Member) error {
+// Add enters a member from that day on (2006-01-02), or enters them anew in
+// place of the one of that name, whose card becomes a former one if the new is
+// another.
+func (r *Roster) Add(m *Member, day string) error {
 	card, err := ParseCard(m.CardText)
 	if err != nil {
 		return err
 	}
-	members := slices.DeleteFunc(slices.Clone(r.Members), func(o *Member) bool { return o.Name() == card.Name })
+	same := func(o *Member) bool { return o.CardText == card.Text }
 	changed := *r
-	changed.Members = append(members, m)
+	changed.Former = slices.DeleteFunc(slices.Clone(r.Former), same)
+	changed.Members = slices.DeleteFunc(slices.Clone(r.Members), same)
+	changed.Remove(card.Name, day)
+	m.CardText, m.Card, m.Until = card.Text, card, ""
+	changed.Members = append(changed.Members, m)
 	if err := changed.validate(); err != nil {
 		return err
 	}
-	r.Members = changed.Members
+	*r = changed
 	return nil
 }
 
-// Remove strikes the member of that name, and reports whether there was one.
-func (r *Roster) Remove(name string) bool {
-	n := len(r.Members)
-	r.Members = slices.DeleteFunc(r.Members, func(m *Member) bool { return m.Name() == name })
-	return len(r.Members) < n
+// Remove makes the member of that name a former one as of that day
+// (2006-01-02), and reports whether there was one.
+func (r *Roster) Remove(name, day string) bool {
+	m := r.Member(name)
+	if m == nil {
+		return false
+	}
+	former := *m
+	former.Until = day
+	r.Former = append(slices.Clone(r.Former), &former)
+	r.Members = slices.DeleteFunc(slices.Clone(r.Members), func(o *Member) bool { return o == m })
+	return true
+}
+
+// Verifiers returns the verifier keys that signed, or sign, under that name:
+// the member's and those of former ones.
+func (r *Roster) Verifiers(name string) []string {
+	var found []string
+	for _, m := range slices.Concat(r.Members, r.Former) {
+		if m.Name() == name {
+			found = append(found, m.Card.Verifier)
+		}
+	}
+	return found
 }
 
 // Member returns the member of that name, or nil.
@@ -237,7 +268,7 @@ func (r *Roster) validate() error {
 			problems = append(problems, once("server", hex.EncodeToString(key)))
 		}
 	}
-	for i, m := range r.Members {
+	for i, m := range slices.Concat(r.Members, r.Former) {
 		if m == nil {
 			return fmt.Errorf("member %d is null: %w", i+1, ErrFormat)
 		}
@@ -247,11 +278,18 @@ func (r *Roster) validate() error {
 		}
 		m.Card = card
 		problems = append(problems, m.validate(),
-			once("member", card.Name),
 			once("recipient of "+card.Name, card.Recipient.String()),
 			once("signing key of "+card.Name, hex.EncodeToString(card.Public())))
+		if former := i >= len(r.Members); former != (m.Until != "") {
+			problems = append(problems, fmt.Errorf("member %s: a former member has a day it ended, and no other: %w", card.Name, ErrFormat))
+		} else if !former {
+			problems = append(problems, once("member", card.Name))
+		}
 	}
 	slices.SortFunc(r.Members, func(a, b *Member) int { return strings.Compare(a.Name(), b.Name()) })
+	slices.SortFunc(r.Former, func(a, b *Member) int {
+		return cmp.Or(strings.Compare(a.Name(), b.Name()), strings.Compare(a.Until, b.Until), strings.Compare(a.CardText, b.CardText))
+	})
 	return errors.Join(problems...)
 }
 
@@ -280,6 +318,9 @@ func (m *Member) validate() error {
 		if slices.Contains(m.Channels[:i], c) {
 			return fail("channel %s twice", c)
 		}
+	}
+	if _, err := time.Parse(time.DateOnly, m.Until); m.Until != "" && err != nil {
+		return fail("day %.20q", m.Until)
 	}
 	if !printable(m.Title) || !printable(m.Unit) {
 		return fail("title or unit is too long or holds control characters")

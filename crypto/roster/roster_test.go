@@ -27,7 +27,7 @@ func office(t testing.TB) (*roster.Roster, *roster.SigningKey) {
 	max := member(newMember(t, "max"), roster.Investigator)
 	max.Channels = []string{"bribery"}
 	for _, m := range []*roster.Member{zoe, member(newMember(t, "bob"), roster.Payer), max} {
-		if err := r.Add(m); err != nil {
+		if err := r.Add(m, "2026-11-22"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -229,7 +229,7 @@ func TestDoubleMemberIsRefused(t *testing.T) {
 	recipient := must(eve.Card()).Recipient.String()
 	alias := must(roster.SigningKeyFrom("ivy", eve.Private()))
 	fresh := newMember(t, "ivy")
-	if err := r.Add(member(eve, roster.Reviewer)); err != nil {
+	if err := r.Add(member(eve, roster.Reviewer), "2026-11-22"); err != nil {
 		t.Fatal(err)
 	}
 	for name, card := range map[string]string{
@@ -262,13 +262,13 @@ func TestAddReplacesAndRemoveRemoves(t *testing.T) {
 	before := string(r.Draft())
 
 	again := newMember(t, "max") // has lost the old key
-	if err := r.Add(member(again, roster.Publisher)); err != nil {
+	if err := r.Add(member(again, roster.Publisher), "2026-11-22"); err != nil {
 		t.Fatal(err)
 	}
 	if names(r.Members) != "bob max zoe" || r.Member("max").Card.Verifier != again.Verifier() || r.Member("max").Has(roster.Investigator) {
 		t.Errorf("not replaced:\n%s", r.Draft())
 	}
-	if err := r.Add(member(newMember(t, "ada"), roster.Approver)); err != nil || names(r.Members) != "ada bob max zoe" {
+	if err := r.Add(member(newMember(t, "ada"), roster.Approver), "2026-11-22"); err != nil || names(r.Members) != "ada bob max zoe" {
 		t.Errorf("%s: %v", names(r.Members), err)
 	}
 	after := string(r.Draft())
@@ -281,19 +281,19 @@ func TestAddReplacesAndRemoveRemoves(t *testing.T) {
 		"another's recipient": {Roles: []roster.Role{roster.Payer}, CardText: string(must(stolen.Sign(
 			cardText("mia", r.Member("zoe").Card.Recipient.String(), stolen.Verifier()))))},
 	} {
-		if err := r.Add(m); err == nil || string(r.Draft()) != after {
+		if err := r.Add(m, "2026-11-22"); err == nil || string(r.Draft()) != after {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 
-	if !r.Remove("ada") || r.Remove("ada") || r.Remove("") || r.Member("ada") != nil || names(r.Members) != "bob max zoe" {
+	if !r.Remove("ada", "2026-11-22") || r.Remove("ada", "2026-11-22") || r.Remove("", "2026-11-22") || r.Member("ada") != nil || names(r.Members) != "bob max zoe" {
 		t.Errorf("not removed: %s", names(r.Members))
 	}
 	if string(r.Draft()) == before {
 		t.Error("nothing happened")
 	}
 	for _, name := range []string{"bob", "max", "zoe"} {
-		r.Remove(name)
+		r.Remove(name, "2026-11-22")
 	}
 	if _, err := roster.Parse(r.Draft()); err != nil || len(r.Members) != 0 {
 		t.Errorf("empty: %v", err)
@@ -369,4 +369,52 @@ func FuzzOpen(f *testing.F) {
 		got.Investigators(text)
 		got.Member(text)
 	})
+}
+
+func TestFormerMembersHaveNoRightsButKeepTheirName(t *testing.T) {
+	r, _ := office(t)
+	old := r.Member("max")
+	again := newMember(t, "max") // a new key in place of a lost one
+	if err := r.Add(member(again, roster.Investigator), "2026-11-22"); err != nil {
+		t.Fatal(err)
+	}
+	r.Remove("zoe", "2026-11-23")
+	r, err := roster.Parse(r.Draft())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names(r.Former) != "max zoe" || r.Former[0].Until != "2026-11-22" || r.Former[1].Until != "2026-11-23" {
+		t.Errorf("former members: %s", r.Draft())
+	}
+	if got := r.Verifiers("max"); len(got) != 2 || got[0] != again.Verifier() || got[1] != old.Card.Verifier {
+		t.Errorf("max signed with %v", got)
+	}
+	if r.MemberByKey(old.Card.Public()) != nil || r.Member("zoe") != nil || r.Member("max").CardText == old.CardText {
+		t.Error("a former member is a member")
+	}
+	if err := r.Add(&roster.Member{Roles: old.Roles, Channels: old.Channels, CardText: old.CardText}, "2026-11-24"); err != nil {
+		t.Fatal(err)
+	}
+	if names(r.Former) != "max zoe" || r.Former[0].CardText == old.CardText {
+		t.Errorf("a member who comes back with the old key: %s", r.Draft())
+	}
+	for name, change := range map[string]func(*roster.Roster){
+		"a member that ended":     func(r *roster.Roster) { r.Members[0].Until = "2026-11-22" },
+		"a former without a day":  func(r *roster.Roster) { r.Former[0].Until = "" },
+		"a former with a bad day": func(r *roster.Roster) { r.Former[0].Until = "yesterday" },
+		"a member's key as another's former one": func(r *roster.Roster) {
+			twin := *r.Members[0]
+			twin.Until = "2026-11-22"
+			r.Former = append(r.Former, &twin)
+		},
+	} {
+		altered, err := roster.Parse(r.Draft())
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(altered)
+		if _, err := roster.Parse(altered.Draft()); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
 }

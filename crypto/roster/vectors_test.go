@@ -60,7 +60,7 @@ func readRoster(t testing.TB) (*roster.Roster, *roster.SigningKey) {
 	alice.Title, alice.Unit, alice.Channels = "Senior investigator", "監査部", []string{"bribery", "off-book-funds"}
 	bob := member(readMemberKey(t, "bob"), roster.Payer)
 	for _, m := range []*roster.Member{bob, alice} {
-		if err := r.Add(m); err != nil {
+		if err := r.Add(m, "2026-11-22"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -41,9 +41,10 @@ func BenchmarkOpenMessage(b *testing.B) {
 
 func BenchmarkOpenKeyslots(b *testing.B) {
 	reader := newKey(b)
-	ks := must(seal.SealKeyslots(slot(newKey(b)), append(recipients(b, 2), reader.Recipient())...))
+	tip := newKey(b)
+	ks := must(seal.SealKeyslots(slot(tip), append(recipients(b, 2), reader.Recipient())...))
 	for b.Loop() {
-		must(ks.Open("tip1", reader.Identity()))
+		must(ks.Open(slot(tip).Tip, reader.Identity()))
 	}
 }
 

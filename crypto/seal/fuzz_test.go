@@ -67,12 +67,12 @@ func FuzzOpenKeyslots(f *testing.F) {
 	tip := fixed(f)
 	reader := fixed(f)
 	text := slotText(slot(tip))
-	f.Add([]byte(text), "tip1")
-	f.Add([]byte(strings.ReplaceAll(text, "\n", "\r\n")), "tip1")
+	f.Add([]byte(text), slot(tip).Tip)
+	f.Add([]byte(strings.ReplaceAll(text, "\n", "\r\n")), slot(tip).Tip)
 	f.Add([]byte(text), "tip2")
 	f.Add([]byte("# tipbox keyslot v1\n# tip: \n# channel: \n# source: \n"), "")
 	f.Add([]byte("# tipbox keyslot v1\n# tip: a"), "a")
-	f.Add(must(seal.SealKeyslots(slot(tip), reader.Recipient())).Files[0], "tip1")
+	f.Add(must(seal.SealKeyslots(slot(tip), reader.Recipient())).Files[0], slot(tip).Tip)
 	f.Fuzz(func(t *testing.T, in []byte, tip string) {
 		raw := &seal.Keyslots{Threshold: 1, Files: [][]byte{in}}
 		if slot, err := raw.Open(tip, reader.Identity()); (err == nil) != (slot != nil) {

@@ -2,6 +2,8 @@ package seal
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,17 +12,36 @@ import (
 )
 
 // A Keyslot is what a keyslot file says once it is open: the tip's key, and to
-// what it belongs. Because it holds the secret key, only somebody who knew that
-// key can have made it; so its other lines are as true as the key is the tip's.
-// A server that was taken over since cannot alter them. It can put a key of its
-// own in the slot's place, which opens nothing that was sealed to the tip; and
-// a whole tip of its own making in a tip's place, which only a reader notices
-// who remembers the first one's key.
+// what it belongs. Make it with NewKeyslot.
+//
+// Because it holds the secret key, only somebody who knew that key can have
+// made it; and the tip's id is a hash of its public keys (see TipID). So a
+// server that was taken over since can neither alter the other lines nor put a
+// key, or a whole tip, of its own in the place of one.
 type Keyslot struct {
-	Tip     string  // the tip's id
+	Tip     string  // the tip's id, TipID of Key and Source
 	Channel string  // the channel's id
 	Source  string  // the source's verifier key, for its later messages
 	Key     *TipKey // the tip's key
+}
+
+// NewKeyslot makes the slot of a tip. Channel and source are a line each.
+func NewKeyslot(channel, source string, key *TipKey) *Keyslot {
+	return &Keyslot{Tip: TipID(key.Recipient(), source), Channel: channel, Source: source, Key: key}
+}
+
+// TipIDLength is the length of a tip's id in characters.
+const TipIDLength = 16
+
+// TipID is the id of the tip with that key and that source's verifier key: the
+// first 80 bits of
+//
+//	SHA-256("tipbox tip v1\n" recipient "\n" source "\n")
+//
+// as 16 characters of lower-case base32 (RFC 4648), a-z and 2-7.
+func TipID(key *Recipient, source string) string {
+	sum := sha256.Sum256([]byte("tipbox tip v1\n" + key.String() + "\n" + source + "\n"))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:TipIDLength*5/8]))
 }
 
 // Keyslots are all the keyslot files of a tip, as they are stored. With a
@@ -42,6 +63,9 @@ const (
 // an error to have no reader, or a slot that would not open again.
 func SealKeyslots(slot *Keyslot, readers ...*Recipient) (*Keyslots, error) {
 	text := slot.text()
+	if slot.Tip != TipID(slot.Key.Recipient(), slot.Source) {
+		return nil, fmt.Errorf("sealing a keyslot: it %w", ErrWrongTip)
+	}
 	if bytes.Count(text, []byte("\n")) != keyslotLines || len(text) > maxKeyslot {
 		return nil, errors.New("sealing a keyslot: a line of it is too long or more than one line")
 	}
@@ -112,6 +136,9 @@ func parseKeyslot(text []byte) (*Keyslot, error) {
 	}
 	if !bytes.Equal(slot.text(), text) {
 		return nil, fmt.Errorf("keyslot: %w", ErrDamaged)
+	}
+	if slot.Tip != TipID(slot.Key.Recipient(), slot.Source) {
+		return nil, fmt.Errorf("keyslot with a key of another tip: %w", ErrWrongTip)
 	}
 	return slot, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func slot(key *seal.TipKey) *seal.Keyslot {
-	return &seal.Keyslot{Tip: "tip1", Channel: "bribery", Source: "source+1a2b3c4d+AAAA", Key: key}
+	return seal.NewKeyslot("bribery", "source+1a2b3c4d+AAAA", key)
 }
 
 func slotText(s *seal.Keyslot) string {
@@ -35,7 +35,7 @@ func TestKeyslotOpensForEachReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, reader := range readers {
-		got, err := stored.Open("tip1", reader.Identity())
+		got, err := stored.Open(slot(tip).Tip, reader.Identity())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,10 +43,10 @@ func TestKeyslotOpensForEachReader(t *testing.T) {
 			t.Errorf("another slot came back: %+v", got)
 		}
 	}
-	if _, err := stored.Open("tip1", newKey(t).Identity()); !errors.Is(err, seal.ErrNotForYou) {
+	if _, err := stored.Open(slot(tip).Tip, newKey(t).Identity()); !errors.Is(err, seal.ErrNotForYou) {
 		t.Errorf("a stranger: %v", err)
 	}
-	if _, err := stored.Open("tip1", tip.Identity()); !errors.Is(err, seal.ErrNotForYou) {
+	if _, err := stored.Open(slot(tip).Tip, tip.Identity()); !errors.Is(err, seal.ErrNotForYou) {
 		t.Errorf("the tip key itself: %v", err)
 	}
 }
@@ -71,11 +71,11 @@ func TestKeyslotFileIsDocumentedText(t *testing.T) {
 func TestReaderLetInLaterOpensTheTip(t *testing.T) {
 	tip, first, later := newKey(t), newKey(t), newKey(t)
 	ks := must(seal.SealKeyslots(slot(tip), first.Recipient()))
-	opened := must(ks.Open("tip1", first.Identity()))
+	opened := must(ks.Open(slot(tip).Tip, first.Identity()))
 	more := must(seal.SealKeyslots(opened, later.Recipient()))
 	ks.Files = append(ks.Files, more.Files...)
 	for _, reader := range []*seal.TipKey{first, later} {
-		if got, err := ks.Open("tip1", reader.Identity()); err != nil || got.Key.Reveal() != tip.Reveal() {
+		if got, err := ks.Open(slot(tip).Tip, reader.Identity()); err != nil || got.Key.Reveal() != tip.Reveal() {
 			t.Fatal(err)
 		}
 	}
@@ -83,17 +83,16 @@ func TestReaderLetInLaterOpensTheTip(t *testing.T) {
 
 func TestSwappedKeyslotIsRefused(t *testing.T) {
 	reader := newKey(t)
-	other := slot(newKey(t))
-	other.Tip = "tip2"
+	other, tip := slot(newKey(t)), slot(newKey(t))
 	ks := must(seal.SealKeyslots(other, reader.Recipient()))
-	if got, err := ks.Open("tip1", reader.Identity()); !errors.Is(err, seal.ErrWrongTip) || got != nil {
+	if got, err := ks.Open(tip.Tip, reader.Identity()); !errors.Is(err, seal.ErrWrongTip) || got != nil {
 		t.Fatal(err)
 	}
 	// And it hides no slot that is right, before it or behind it.
-	right := must(seal.SealKeyslots(slot(newKey(t)), reader.Recipient()))
+	right := must(seal.SealKeyslots(tip, reader.Recipient()))
 	for _, files := range [][][]byte{{ks.Files[0], right.Files[0]}, {right.Files[0], ks.Files[0]}} {
-		got, err := (&seal.Keyslots{Threshold: 1, Files: files}).Open("tip1", reader.Identity())
-		if err != nil || got.Tip != "tip1" {
+		got, err := (&seal.Keyslots{Threshold: 1, Files: files}).Open(tip.Tip, reader.Identity())
+		if err != nil || got.Tip != tip.Tip {
 			t.Fatal(err)
 		}
 	}
@@ -108,11 +107,11 @@ func TestDamagedKeyslotHidesNoOther(t *testing.T) {
 		"text": []byte("x"), "another's": must(seal.SealKeyslots(slot(tip), newKey(t).Recipient())).Files[0],
 	} {
 		ks := &seal.Keyslots{Threshold: 1, Files: [][]byte{bad, good, bad}}
-		if _, err := ks.Open("tip1", reader.Identity()); err != nil {
+		if _, err := ks.Open(slot(tip).Tip, reader.Identity()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		ks.Files = [][]byte{bad}
-		if got, err := ks.Open("tip1", reader.Identity()); err == nil || got != nil {
+		if got, err := ks.Open(slot(tip).Tip, reader.Identity()); err == nil || got != nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
@@ -120,10 +119,11 @@ func TestDamagedKeyslotHidesNoOther(t *testing.T) {
 
 func TestAlteredKeyslotIsRefused(t *testing.T) {
 	reader := newKey(t)
-	file := must(seal.SealKeyslots(slot(newKey(t)), reader.Recipient())).Files[0]
+	tip := slot(newKey(t))
+	file := must(seal.SealKeyslots(tip, reader.Recipient())).Files[0]
 	refused := func(t *rapid.T, altered []byte) {
 		ks := &seal.Keyslots{Threshold: 1, Files: [][]byte{altered}}
-		if got, err := ks.Open("tip1", reader.Identity()); err == nil || got != nil {
+		if got, err := ks.Open(tip.Tip, reader.Identity()); err == nil || got != nil {
 			t.Fatal("opened")
 		}
 	}
@@ -153,8 +153,8 @@ func TestRewrittenKeyslotIsRefused(t *testing.T) {
 		"no end of line":    strings.TrimSuffix(text, "\n"),
 		"CRLF":              strings.ReplaceAll(text, "\n", "\r\n"),
 		"space":             strings.Replace(text, "# tip:", "#  tip:", 1),
-		"other tip":         strings.Replace(text, "tip1", "tip2", 1),
-		"tip with space":    strings.Replace(text, "tip1\n", "tip1 \n", 1),
+		"other tip":         strings.Replace(text, slot(tip).Tip, "tip2", 1),
+		"tip with space":    strings.Replace(text, slot(tip).Tip, slot(tip).Tip+" ", 1),
 		"lower-case key":    strings.ToLower(text),
 		"damaged key":       strings.Replace(text, "PQ-1", "PQ-1Q", 1),
 		"no key":            strings.Join(lines[:4], ""),
@@ -163,7 +163,7 @@ func TestRewrittenKeyslotIsRefused(t *testing.T) {
 		"padded with space": text + strings.Repeat(" ", 4096-len(text)),
 	} {
 		ks := &seal.Keyslots{Threshold: 1, Files: [][]byte{sealed(t, []byte(rewritten), reader.Recipient())}}
-		got, err := ks.Open("tip1", reader.Identity())
+		got, err := ks.Open(slot(tip).Tip, reader.Identity())
 		if got != nil || !errors.Is(err, seal.ErrDamaged) && !errors.Is(err, seal.ErrWrongTip) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -172,7 +172,7 @@ func TestRewrittenKeyslotIsRefused(t *testing.T) {
 		}
 	}
 	ks := &seal.Keyslots{Threshold: 1, Files: [][]byte{sealed(t, []byte(text), reader.Recipient())}}
-	if _, err := ks.Open("tip1", reader.Identity()); err != nil {
+	if _, err := ks.Open(slot(tip).Tip, reader.Identity()); err != nil {
 		t.Errorf("as it was: %v", err)
 	}
 }
@@ -181,7 +181,7 @@ func TestRewrittenKeyslotIsRefused(t *testing.T) {
 func TestSlotThatWouldNotOpenIsNotSealed(t *testing.T) {
 	reader := newKey(t)
 	for name, change := range map[string]func(*seal.Keyslot){
-		"two lines in tip":     func(s *seal.Keyslot) { s.Tip = "tip1\n# channel: x" },
+		"another tip":          func(s *seal.Keyslot) { s.Tip = slot(newKey(t)).Tip },
 		"two lines in channel": func(s *seal.Keyslot) { s.Channel = "x\n# source: y" },
 		"two lines in source":  func(s *seal.Keyslot) { s.Source = "y\n" + newKey(t).Reveal() },
 		"too long":             func(s *seal.Keyslot) { s.Source = strings.Repeat("y", 4096) },
@@ -199,14 +199,15 @@ func TestSlotThatWouldNotOpenIsNotSealed(t *testing.T) {
 
 func TestOtherThresholdsAreRefused(t *testing.T) {
 	reader := newKey(t)
-	ks := must(seal.SealKeyslots(slot(newKey(t)), reader.Recipient()))
+	tip := slot(newKey(t))
+	ks := must(seal.SealKeyslots(tip, reader.Recipient()))
 	for _, threshold := range []int{-1, 0, 2} {
 		ks.Threshold = threshold
-		if got, err := ks.Open("tip1", reader.Identity()); err == nil || got != nil {
+		if got, err := ks.Open(tip.Tip, reader.Identity()); err == nil || got != nil {
 			t.Errorf("threshold %d: opened", threshold)
 		}
 	}
-	if _, err := (&seal.Keyslots{Threshold: 1}).Open("tip1", reader.Identity()); !errors.Is(err, seal.ErrNotForYou) {
+	if _, err := (&seal.Keyslots{Threshold: 1}).Open(tip.Tip, reader.Identity()); !errors.Is(err, seal.ErrNotForYou) {
 		t.Errorf("no files: %v", err)
 	}
 }

@@ -148,7 +148,7 @@ func TestErrorsCrossTheWireAsThemselves(t *testing.T) {
 	dora := client(t, o, address, o.Key("dora").SigningKey)
 	_, err := dora.Tip(ctx, id)
 	wantErr(t, err, tipbox.ErrNotFound)
-	_, err = dora.Attachment(ctx, id, id+"aaaaaaaaaaaaaaaaaaaa")
+	_, err = dora.Attachment(ctx, id, id+"aaaaaaaaaaaaaaaa")
 	wantErr(t, err, tipbox.ErrNotFound)
 	wantErr(t, dora.Append(ctx, id, []byte("x"), nil), tipbox.ErrNotFound)
 	if page, err := dora.Inbox(ctx, "", 0); err != nil || len(page.Items) != 0 {
@@ -289,7 +289,7 @@ func TestLyingServersAnswersAreBounded(t *testing.T) {
 			if name == "endless" {
 				return // a tip may be long
 			}
-			if _, err := c.Tip(ctx, "aaaaaaaaaaaa"); err == nil {
+			if _, err := c.Tip(ctx, "aaaaaaaaaaaaaaaa"); err == nil {
 				t.Error("no error from the tip")
 			}
 		})

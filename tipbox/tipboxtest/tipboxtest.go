@@ -135,13 +135,13 @@ func (o *Org) Enter(name string, m *roster.Member) {
 		o.t.Fatal(err)
 	}
 	m.CardText = card.Text
-	if err := o.draft.Add(m); err != nil {
+	if err := o.draft.Add(m, o.draft.Day); err != nil {
 		o.t.Fatal(err)
 	}
 }
 
 // Strike removes a member from the roster; in force after Install.
-func (o *Org) Strike(name string) { o.draft.Remove(name) }
+func (o *Org) Strike(name string) { o.draft.Remove(name, o.draft.Day) }
 
 // Install signs the roster under the next serial number and puts it in force.
 func (o *Org) Install() {
