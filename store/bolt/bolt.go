@@ -1,0 +1,237 @@
+// Package bolt keeps records in one file, with go.etcd.io/bbolt. It is the
+// default store of a Tipbox server.
+//
+// An Apply that returned nil is on disk: the pages were synced before the meta
+// page that names them, and that one too. Concurrent Applies share a commit,
+// and so share the price of its two syncs; a lone one waits for nobody.
+//
+// One process has the file open for writing, by a lock on the file. Whoever
+// keeps other things beside it (store/dir does) may rely on that lock.
+//
+// Each record carries a checksum over its key, revision and value, so a value
+// that changed on the disk is store.ErrCorrupt and never a wrong value. A
+// record that vanished with a damaged key looks like one that never was: Check
+// finds that, Get cannot.
+//
+// Revisions and page contents tell no order of arrival. The file as a whole
+// does tell something of its recent past, as every file does: its modification
+// time is that of the last write, and pages not yet used again still hold what
+// was deleted or replaced.
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"tipbox/store"
+)
+
+// format is the layout of the file that this package writes and reads.
+const format = "1"
+
+// Names of the buckets, and the one key in the meta bucket.
+const (
+	recordsBucket = "records"
+	metaBucket    = "meta"
+	formatKey     = "format"
+)
+
+var _ store.Store = (*DB)(nil)
+
+// Config says how to open a DB. The zero value and nil are good defaults.
+type Config struct {
+	// Timeout is how long Open waits for another process to let go of the
+	// file. Zero means one second.
+	Timeout time.Duration
+
+	// ReadOnly opens an existing file for reading only; several processes
+	// may do so at once. Apply is then store.ErrInvalid.
+	ReadOnly bool
+}
+
+// DB is a store.Store in one file. Make it with Open.
+type DB struct {
+	path     string
+	readOnly bool
+	bolt     *bbolt.DB
+	file     *os.File // bbolt's own, for reading past its mapping
+	queue    queue
+	fault    atomic.Pointer[error] // set by fail, once
+	stuck    atomic.Bool           // a lock of bbolt's may be held for ever
+
+	life   sync.RWMutex // held for reading by every call under way; guards closed
+	closed bool
+}
+
+// Open opens the file at path, and makes it, with mode 0600, if there is none;
+// its folder must be there. A new file appears whole or not at all, and is
+// durable, with its folder, when Open returns.
+//
+// A file that another process has open is store.ErrLocked, one that is damaged
+// or no database of Tipbox is store.ErrCorrupt. A file of another format is
+// refused.
+func Open(path string, cfg *Config) (*DB, error) {
+	if cfg == nil {
+		cfg = new(Config)
+	}
+	d, err := open(path, *cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening database %s: %w", path, err)
+	}
+	return d, nil
+}
+
+func open(path string, cfg Config) (*DB, error) {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = time.Second
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !cfg.ReadOnly {
+		if err := create(path); err != nil {
+			return nil, err
+		}
+	}
+	d := &DB{path: path, readOnly: cfg.ReadOnly}
+	opts := options(cfg)
+	opts.OpenFile = d.openFile
+	err := caught(func() (err error) {
+		d.bolt, err = bbolt.Open(path, 0o600, opts)
+		return err
+	})
+	if err != nil {
+		return nil, explain(err)
+	}
+	if err := d.view(context.Background(), d.inspect); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// Close implements store.Store.
+func (d *DB) Close() error {
+	d.life.Lock()
+	defer d.life.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	if d.stuck.Load() {
+		return nil // the file stays open, and locked, until the process ends
+	}
+	if err := d.bolt.Close(); err != nil {
+		return fmt.Errorf("closing database %s: %w", d.path, err)
+	}
+	return nil
+}
+
+func options(cfg Config) *bbolt.Options {
+	return &bbolt.Options{
+		Timeout:         cfg.Timeout,
+		ReadOnly:        cfg.ReadOnly,
+		FreelistType:    bbolt.FreelistMapType,
+		PreLoadFreelist: true, // while Open can still refuse a damaged one
+	}
+}
+
+// create makes a new database under another name and links it to path, so
+// that nobody, not even after a crash, finds half a database there.
+func create(path string) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	defer os.Remove(f.Name())
+	db, err := bbolt.Open(f.Name(), 0o600, options(Config{}))
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		if _, err := tx.CreateBucket([]byte(recordsBucket)); err != nil {
+			return err
+		}
+		meta, err := tx.CreateBucket([]byte(metaBucket))
+		if err != nil {
+			return err
+		}
+		return meta.Put([]byte(formatKey), []byte(format))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	// Where another process came first, its database is as good.
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// openFile opens the file for bbolt, which would make a new one, and take an
+// empty one for a new one: here that is a database that lost its content.
+func (d *DB) openFile(path string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() == 0 {
+		err = fmt.Errorf("%w: the file is empty", store.ErrCorrupt)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	d.file = f
+	return f, nil
+}
+
+// inspect refuses a file that is cut short, that would lead bbolt in circles,
+// or that is not of our format.
+func (d *DB) inspect(tx *bbolt.Tx) error {
+	if err := d.checkPages(tx, false); err != nil {
+		return err
+	}
+	meta := tx.Bucket([]byte(metaBucket))
+	if meta == nil || tx.Bucket([]byte(recordsBucket)) == nil {
+		return fmt.Errorf("%w: not a database of Tipbox", store.ErrCorrupt)
+	}
+	if v := meta.Get([]byte(formatKey)); string(v) != format {
+		return fmt.Errorf("format %.20q, but this program knows only %q: use the version of Tipbox that wrote it", v, format)
+	}
+	return nil
+}
+
+// explain gives an error of bbolt.Open one of the store's meanings.
+func explain(err error) error {
+	var pathErr *fs.PathError
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return fmt.Errorf("%w: stop the other program that has it open, then try again", store.ErrLocked)
+	case errors.Is(err, store.ErrCorrupt), errors.As(err, &pathErr), errors.As(err, &errno):
+		return err
+	}
+	return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+}

@@ -1,0 +1,84 @@
+package bolt
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"go.etcd.io/bbolt"
+
+	"tipbox/store"
+)
+
+// bbolt trusts its pages: on a damaged one it panics, or follows a number out
+// of the mapped file. The two functions below turn both into ErrCorrupt.
+//
+// caught is for what only reads: a read transaction shares nothing that a
+// panic could leave half done, so the next call is as good as the first, and
+// one damaged page does not take the others with it. guarded is for bbolt's
+// own steps, which hold its locks: after a panic there nothing may call bbolt
+// any more, not even its Close, so the DB stops until the process is started
+// again.
+
+// caught runs f, which reads with a transaction and takes no lock of bbolt.
+func caught(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = damage(p)
+		}
+	}()
+	return f()
+}
+
+// guarded runs f, which begins or ends a transaction.
+func (d *DB) guarded(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = damage(p)
+			d.stuck.Store(true)
+			d.fail(err)
+		}
+	}()
+	return f()
+}
+
+func damage(p any) error { return fmt.Errorf("%w: %v", store.ErrCorrupt, p) }
+
+// fail stops the DB: every later call but Close returns an error wrapping err.
+func (d *DB) fail(err error) {
+	err = fmt.Errorf("database %s stopped, start again: %w", d.path, err)
+	d.fault.CompareAndSwap(nil, &err)
+}
+
+// enter begins a call. Unless it returns an error, leave must follow.
+func (d *DB) enter(ctx context.Context) error {
+	d.life.RLock()
+	err := ctx.Err()
+	if fault := d.fault.Load(); fault != nil {
+		err = *fault
+	}
+	if d.closed {
+		err = fmt.Errorf("database %s: %w", d.path, store.ErrClosed)
+	}
+	if err != nil {
+		d.life.RUnlock()
+	}
+	return err
+}
+
+func (d *DB) leave() { d.life.RUnlock() }
+
+// view runs f with a read transaction.
+func (d *DB) view(ctx context.Context, f func(*bbolt.Tx) error) error {
+	if err := d.enter(ctx); err != nil {
+		return err
+	}
+	defer d.leave()
+	return d.guarded(func() error {
+		return d.bolt.View(func(tx *bbolt.Tx) error {
+			return caught(func() error { return f(tx) })
+		})
+	})
+}
