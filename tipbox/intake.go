@@ -127,7 +127,7 @@ func (s *Service) newestFormKey(ctx context.Context) (string, formKey, error) {
 	}
 	id, key := randomID(formKeyIDLength), formKey{Day: today, Key: make([]byte, 32)}
 	rand.Read(key.Key)
-	if err := s.cfg.Store.Apply(ctx, append(changes, store.Create(prefixForm+store.Key(id), encode(key)))...); err != nil {
+	if err := s.cfg.Store.Apply(ctx, append(changes, store.Create(keyForm(id), encode(key)))...); err != nil {
 		// The page with the form must not fail for this: the key serves as
 		// long as the process lives.
 		s.cfg.Log.Error("form key not kept", "error", err)
@@ -142,7 +142,7 @@ func (s *Service) formKey(ctx context.Context, id string) (formKey, error) {
 	key, ok := s.forms.known[id]
 	s.forms.mu.Unlock()
 	if !ok {
-		k := prefixForm + store.Key(id)
+		k := keyForm(id)
 		if k.Valid() != nil {
 			return formKey{}, fmt.Errorf("form token: %w", ErrExpired)
 		}

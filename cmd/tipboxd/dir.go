@@ -18,7 +18,6 @@ import (
 
 	"tipbox/crypto/roster"
 	"tipbox/static"
-	"tipbox/store"
 	"tipbox/store/bolt"
 	"tipbox/store/dir"
 	"tipbox/tipbox"
@@ -58,6 +57,7 @@ type folder struct {
 	location *time.Location
 	key      *roster.SigningKey
 	db       *bolt.DB
+	blobs    *dir.Blobs
 	service  *tipbox.Service
 }
 
@@ -93,17 +93,17 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 		return nil, err
 	}
 	if err := f.openService(ctx, channels, signed, log); err != nil {
-		return nil, errors.Join(err, f.db.Close())
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
 func (f *folder) openService(ctx context.Context, channels []tipbox.Channel, signed []byte, log *slog.Logger) error {
-	var blobs store.Blobs
 	blobs, err := dir.Open(f.file(blobsName))
 	if err != nil {
 		return err
 	}
+	f.blobs = blobs
 	f.service, err = tipbox.New(tipbox.Config{
 		Store: f.db, Blobs: blobs, Root: f.config.Root, Channels: channels,
 		MaxFile: f.config.MaxFile << 20, Location: f.location, Log: log,
@@ -117,7 +117,14 @@ func (f *folder) openService(ctx context.Context, channels []tipbox.Channel, sig
 	return nil
 }
 
-func (f *folder) Close() error { return f.db.Close() }
+// Close releases the folder.
+func (f *folder) Close() error {
+	var err error
+	if f.blobs != nil {
+		err = f.blobs.Close()
+	}
+	return errors.Join(err, f.db.Close())
+}
 
 func (f *folder) file(name string) string { return filepath.Join(f.path, name) }
 
