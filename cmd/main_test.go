@@ -1,0 +1,36 @@
+// Package cmd_test holds the stories that are told with the real programs, and
+// the checks of the tree as a whole.
+package cmd_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// programs is the folder of the programs under test: tipboxd, tipbox, and the
+// stock age.
+var programs string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "tipbox-programs-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		build := exec.Command("go", "build", "-o", dir, "tipbox/cmd/tipboxd", "tipbox/cmd/tipbox", "filippo.io/age/cmd/age")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n%s", build, err, out)
+			return 1
+		}
+		programs = dir
+		return m.Run()
+	}())
+}
+
+// program is the path of one of the programs.
+func program(name string) string { return filepath.Join(programs, name) }

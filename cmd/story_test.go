@@ -1,0 +1,313 @@
+package cmd_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestStories plays the scripts of testdata/script with the real programs. To
+// what testscript knows they add the commands of the table below.
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			for _, name := range []string{"SOURCES", "DESK"} {
+				address, err := freeAddress()
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, address)
+			}
+			env.Setenv("PATH", programs+string(os.PathListSeparator)+os.Getenv("PATH"))
+			env.Setenv("CANARY", canary)
+			env.Values[serverKey{}] = &server{}
+			env.Defer(func() { env.Values[serverKey{}].(*server).end(syscall.SIGKILL) })
+			return os.Mkdir(filepath.Join(env.WorkDir, "tmp"), 0o700)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"serve":    serveCommand,
+			"stop":     stopCommand,
+			"tip":      tipCommand,
+			"thread":   threadCommand,
+			"follow":   followCommand,
+			"tell":     tellCommand,
+			"nocanary": noCanaryCommand,
+			"random":   randomCommand,
+			"mode":     modeCommand,
+		},
+		UpdateScripts: *updateScripts,
+	})
+}
+
+var updateScripts = flag.Bool("update-scripts", false, "rewrite the expected outputs in testdata/script")
+
+// canary is planted in what must stay secret.
+const canary = "canary-kanarienvogel-金丝雀-0123456789abcdefghij"
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// A server is a running tipboxd of a script.
+type server struct {
+	cmd    *exec.Cmd
+	output bytes.Buffer
+	exited chan error
+}
+
+type serverKey struct{}
+
+func (s *server) end(sig syscall.Signal) error {
+	if s.cmd == nil {
+		return nil
+	}
+	s.cmd.Process.Signal(sig)
+	defer func() { s.cmd = nil }()
+	select {
+	case err := <-s.exited:
+		return err
+	case <-time.After(time.Minute):
+		s.cmd.Process.Kill()
+		<-s.exited
+		return fmt.Errorf("tipboxd did not stop on %v", sig)
+	}
+}
+
+// serve ARGS starts "tipboxd ARGS" and waits until it answers.
+func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(serverKey{}).(*server)
+	s.output.Reset()
+	s.cmd = exec.Command(program("tipboxd"), args...)
+	s.cmd.Dir = ts.Getenv("WORK")
+	s.cmd.Env = []string{"TMPDIR=" + filepath.Join(ts.Getenv("WORK"), "tmp")}
+	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
+	ts.Check(s.cmd.Start())
+	s.exited = make(chan error, 1)
+	go func(cmd *exec.Cmd) { s.exited <- cmd.Wait() }(s.cmd)
+	visitor := newSource(ts.Getenv("SOURCES"))
+	for range 400 {
+		select {
+		case err := <-s.exited:
+			s.cmd = nil
+			ts.Fatalf("tipboxd ended: %v\n%s", err, &s.output)
+		default:
+		}
+		if _, err := visitor.get("/healthz"); err == nil {
+			return
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	ts.Fatalf("tipboxd does not answer\n%s", &s.output)
+}
+
+// stop [kill] ends the server, gracefully or with SIGKILL, and keeps what it
+// wrote in the file server.log.
+func stopCommand(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(serverKey{}).(*server)
+	sig := syscall.SIGTERM
+	if len(args) == 1 && args[0] == "kill" {
+		sig = syscall.SIGKILL
+	}
+	if err := s.end(sig); err != nil && sig == syscall.SIGTERM {
+		ts.Fatalf("%v\n%s", err, &s.output)
+	}
+	f, err := os.OpenFile(ts.MkAbs("server.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer f.Close()
+	_, err = f.Write(s.output.Bytes())
+	ts.Check(err)
+}
+
+func visitor(ts *testscript.TestScript) *source { return newSource(ts.Getenv("SOURCES")) }
+
+func attachments(ts *testscript.TestScript, names []string) []file {
+	var files []file
+	for _, name := range names {
+		content, err := os.ReadFile(ts.MkAbs(name))
+		ts.Check(err)
+		files = append(files, file{name, content})
+	}
+	return files
+}
+
+// tip [-lang TAG] [-leave-out NAME]… CHANNEL TEXT [FILE…] sends a tip, and
+// writes the receipt into the files words and digits.
+func tipCommand(ts *testscript.TestScript, neg bool, args []string) {
+	flags := flag.NewFlagSet("tip", flag.ContinueOnError)
+	lang := flags.String("lang", "en", "")
+	var leaveOut []string
+	flags.Func("leave-out", "", func(s string) error { leaveOut = append(leaveOut, s); return nil })
+	ts.Check(flags.Parse(args))
+	args = flags.Args()
+	page, err := visitor(ts).get("/tip?lang=" + *lang)
+	ts.Check(err)
+	status, receipt, err := visitor(ts).post(page, "/tip",
+		url.Values{"channel": {args[0]}, "text": {args[1]}, "leave-out": leaveOut}, attachments(ts, args[2:])...)
+	ts.Check(err)
+	if status != 200 != neg {
+		ts.Fatalf("status %d: %s", status, notice(receipt))
+	}
+	fmt.Fprintln(ts.Stdout(), notice(receipt))
+	ts.Check(os.WriteFile(ts.MkAbs("words"), []byte(element(receipt, "receipt-code")), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("digits"), []byte(element(receipt, "receipt-digits")), 0o600))
+}
+
+// openThread posts the code in a file.
+func openThread(ts *testscript.TestScript, code string) (status int, page string) {
+	form, err := visitor(ts).get("/thread")
+	ts.Check(err)
+	status, page, err = visitor(ts).post(form, "/thread", url.Values{"code": {ts.ReadFile(code)}})
+	ts.Check(err)
+	return status, page
+}
+
+// thread FILE opens the thread of the code in the file and prints it.
+func threadCommand(ts *testscript.TestScript, neg bool, args []string) {
+	status, page := openThread(ts, args[0])
+	fmt.Fprintf(ts.Stdout(), "%s%s\n", threadText(page), notice(page))
+	if status != 200 != neg {
+		ts.Fatalf("status %d: %s", status, notice(page))
+	}
+}
+
+// follow FILE TEXT [FILE…] sends a follow-up with the code in the first file.
+func followCommand(ts *testscript.TestScript, neg bool, args []string) {
+	_, page := openThread(ts, args[0])
+	status, page, err := visitor(ts).post(page, "/thread/message", url.Values{"text": {args[1]}}, attachments(ts, args[2:])...)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s%s\n", threadText(page), notice(page))
+	if status != 200 != neg {
+		ts.Fatalf("status %d: %s", status, notice(page))
+	}
+}
+
+// tell NAME ARGS runs "tipbox ARGS" and keeps the first line of its output in
+// the environment variable NAME.
+func tellCommand(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec(program("tipbox"), args[1:]...))
+	line, _, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
+	fields := strings.Fields(line)
+	if args[0] == "TIP" { // the inbox's line under the heading
+		_, rest, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
+		fields = strings.Fields(rest)
+	}
+	if len(fields) == 0 {
+		ts.Fatalf("no output")
+	}
+	ts.Setenv(args[0], fields[0])
+}
+
+// random FILE BYTES writes a file that no compression or guess shortens.
+func randomCommand(ts *testscript.TestScript, neg bool, args []string) {
+	var n int
+	fmt.Sscan(args[1], &n)
+	noise := make([]byte, n)
+	rand.Read(noise)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), noise, 0o600))
+}
+
+// mode FILE OCTAL checks a file's permissions.
+func modeCommand(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[1] {
+		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
+
+// nocanary PATH… searches all that is under the paths, names too, and what the
+// kernel shows of the running server, for the canary, the receipt, and the
+// source's address and agent.
+func noCanaryCommand(ts *testscript.TestScript, neg bool, args []string) {
+	secrets := map[string][]byte{
+		"the canary": []byte(canary), "a part of it": []byte(canary[:20]), "its end": []byte(canary[len(canary)-20:]),
+		"the address": []byte(sourceAddress), "the agent": []byte(sourceAgent),
+		"the file's content": []byte(ts.ReadFile("secret.bin"))[:64],
+		"the words":          []byte(ts.ReadFile("words")), "the digits": []byte(ts.ReadFile("digits")),
+		"the digits run together": []byte(strings.ReplaceAll(ts.ReadFile("digits"), " ", "")),
+	}
+	var groups []byte
+	for _, group := range strings.Fields(ts.ReadFile("digits")) {
+		var n int
+		fmt.Sscanf(group, "%d", &n)
+		groups = append(groups, byte(n>>8), byte(n))
+	}
+	secrets["the digits as numbers"] = groups
+	var forms = make(map[string][]byte)
+	for name, secret := range secrets {
+		forms[name] = secret
+		forms[name+" in hex"] = []byte(hex.EncodeToString(secret))
+		for skip := range min(3, len(secret)-9) {
+			part := secret[skip:]
+			part = part[:len(part)/3*3]
+			forms[fmt.Sprint(name, " in base64, from byte ", skip)] = []byte(base64.StdEncoding.EncodeToString(part))
+			forms[fmt.Sprint(name, " in URL base64, from byte ", skip)] = []byte(base64.URLEncoding.EncodeToString(part))
+		}
+	}
+	searched := 0
+	search := func(where string, content []byte) {
+		searched++
+		for name, form := range forms {
+			if bytes.Contains(content, form) {
+				ts.Fatalf("%s holds %s", where, name)
+			}
+		}
+	}
+	for _, root := range args {
+		err := filepath.WalkDir(ts.MkAbs(root), func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			search("the name "+path, []byte(d.Name()))
+			if !d.Type().IsRegular() {
+				return nil
+			}
+			content, err := os.ReadFile(path)
+			search(path, content)
+			return err
+		})
+		ts.Check(err)
+	}
+	s := ts.Value(serverKey{}).(*server)
+	search("the server's output", bytes.Clone(s.output.Bytes()))
+	if s.cmd != nil {
+		proc := filepath.Join("/proc", fmt.Sprint(s.cmd.Process.Pid))
+		for _, name := range []string{"cmdline", "environ", "comm", "maps"} {
+			content, err := os.ReadFile(filepath.Join(proc, name))
+			ts.Check(err)
+			search(name, content)
+		}
+		open, err := os.ReadDir(filepath.Join(proc, "fd"))
+		ts.Check(err)
+		for _, fd := range open {
+			target, err := os.Readlink(filepath.Join(proc, "fd", fd.Name()))
+			if err == nil && strings.HasSuffix(target, "(deleted)") {
+				ts.Fatalf("the server holds a deleted file open: %s", target)
+			}
+		}
+	}
+	if searched < 10 {
+		ts.Fatalf("only %d things were searched", searched)
+	}
+}
