@@ -85,7 +85,8 @@ func open(name string) (*Blobs, error) {
 	return b, nil
 }
 
-// sweep empties tmp, and makes it if it is missing.
+// sweep empties tmp, and makes it if it is missing. Nothing rests on that being
+// durable: the next start does it again.
 func (b *Blobs) sweep() error {
 	if err := b.root.RemoveAll(tmp); err != nil {
 		return err
@@ -93,7 +94,7 @@ func (b *Blobs) sweep() error {
 	if err := b.root.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
-	return b.settle(tmp, ".")
+	return errors.Join(b.forgetTimes(tmp), b.forgetTimes("."))
 }
 
 // Close releases the folder. Blobs that are open stay so.
