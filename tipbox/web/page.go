@@ -75,7 +75,7 @@ func (s *site) newPageIn(r *http.Request, lang, title string) *page {
 	if explicit {
 		p.LangQuery = "?lang=" + l.Tag
 	}
-	if r.Method != http.MethodPost && title != "error.notfound" {
+	if r.Method != http.MethodPost {
 		p.Path, p.Languages = r.URL.Path, s.langs.all
 	}
 	return p

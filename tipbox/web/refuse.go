@@ -56,6 +56,8 @@ func (s *site) refuse(r *http.Request, p *page, err error) (status int, newToken
 	case errors.As(err, &word):
 		return say(http.StatusUnprocessableEntity, "error.code.word", word.Position, word.Word)
 	}
-	s.log.Error("nothing was kept", "route", route(r), "error", err)
+	if r.Context().Err() == nil { // else the client went away, which is no fault
+		s.log.Error("nothing was kept", "route", route(r), "error", err)
+	}
 	return say(http.StatusServiceUnavailable, "error.store")
 }

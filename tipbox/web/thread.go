@@ -38,13 +38,13 @@ type messageForm struct {
 	FilesAgain bool
 }
 
-func (s *site) messageForm(p *page, fields url.Values, hadFiles bool) messageForm {
-	once := fields.Get("once")
+func (s *site) messageForm(p *page, sent form) messageForm {
+	once := sent.Get("once")
 	if once == "" {
 		once = tipbox.NewNonce()
 	}
 	return messageForm{
-		Once: once, Text: fields.Get("text"), FilesAgain: hadFiles,
+		Once: once, Text: sent.Get("text"), FilesAgain: sent.hadFiles,
 		MaxText: tipbox.MaxText, MaxFiles: tipbox.MaxFiles, MaxFile: p.size(s.service.MaxFile()),
 	}
 }
@@ -56,26 +56,29 @@ func (s *site) getThread(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *site) postThread(w http.ResponseWriter, r *http.Request) error {
-	fields, err := readForm(w, r, nil)
-	p := s.newPageIn(r, fields.Get("lang"), "thread.yours")
+	sent, err := readForm(w, r, nil)
+	p := s.newPageIn(r, sent.Get("lang"), "thread.yours")
 	var code *receipt.Code
 	if err == nil {
-		code, err = receipt.Parse(fields.Get("code"))
+		code, err = receipt.Parse(sent.Get("code"))
 	}
 	if err == nil {
-		err = s.renderThread(w, r, http.StatusOK, p, code, nil, false)
+		err = s.renderThread(w, r, http.StatusOK, p, code, form{})
 	}
 	if err == nil {
 		return nil
 	}
 	status, _ := s.refuse(r, p, err)
-	p.Title, p.Data = "thread.title", codeForm{Code: fields.Get("code")}
+	if status == http.StatusServiceUnavailable {
+		p.Notice = p.bad("error.thread")
+	}
+	p.Title, p.Data = "thread.title", codeForm{Code: sent.Get("code")}
 	return s.render(w, status, "code", p)
 }
 
 // renderThread shows the thread of a code. An error means that nothing was
-// sent yet. Fields are those of a message that was refused, if one was.
-func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, p *page, code *receipt.Code, fields url.Values, hadFiles bool) error {
+// shown yet. Sent is a message that was refused, if one was.
+func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, p *page, code *receipt.Code, sent form) error {
 	thread, err := s.service.Thread(r.Context(), code)
 	if err != nil {
 		return err
@@ -95,7 +98,7 @@ func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, 
 	}{
 		thread, title, s.service.Session(code),
 		slices.ContainsFunc(thread.Messages, func(m tipbox.ThreadMessage) bool { return m.From == tipbox.FromDesk }),
-		s.messageForm(p, fields, hadFiles),
+		s.messageForm(p, sent),
 	}
 	return s.render(w, status, "thread", p)
 }
@@ -118,36 +121,39 @@ func (s *site) postMessage(w http.ResponseWriter, r *http.Request) error {
 			draft.Abort()
 		}
 	}()
-	hadFiles := false
-	fields, err := readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
-		hadFiles = true
+	sent, err := readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
 		if err := begin(fields); err != nil {
 			return err
 		}
 		return draft.Attach(r.Context(), name, mediaType, content)
 	})
 	if err == nil {
-		err = begin(fields)
+		err = begin(sent.Values)
 	}
+	p := s.newPageIn(r, sent.Get("lang"), "thread.yours")
 	if err == nil {
-		err = s.service.FollowUp(r.Context(), draft, fields.Get("once"), fields.Get("lang"), fields.Get("text"))
+		err = s.service.FollowUp(r.Context(), draft, sent.Get("once"), p.Tag, sent.Get("text"))
 	}
-	p := s.newPageIn(r, fields.Get("lang"), "thread.yours")
 	if err == nil {
 		p.Notice = &notice{Text: p.T("notice.message")}
-		return s.renderThread(w, r, http.StatusOK, p, code, nil, false)
+		if s.renderThread(w, r, http.StatusOK, p, code, form{}) == nil {
+			return nil
+		}
+		// The message is kept, which is what has to be said, thread or none.
+		p.Title, p.Data = "thread.title", codeForm{}
+		return s.render(w, http.StatusOK, "code", p)
 	}
 	status, _ := s.refuse(r, p, err)
 	if errors.Is(err, tipbox.ErrExpired) {
 		p.Notice = p.bad("error.session")
 	}
-	if draft != nil { // the code is good, the message is not
-		if err := s.renderThread(w, r, status, p, code, fields, hadFiles); err == nil {
+	if code, err = s.codeOf(sent.Values); err == nil { // the message is bad, not the code
+		if s.renderThread(w, r, status, p, code, sent) == nil {
 			return nil
 		}
 	}
 	p.Title = "thread.title"
-	p.Data = codeForm{Code: fields.Get("code"), Keep: true, messageForm: s.messageForm(p, fields, hadFiles)}
+	p.Data = codeForm{Code: sent.Get("code"), Keep: true, messageForm: s.messageForm(p, sent)}
 	return s.render(w, status, "code", p)
 }
 
@@ -162,11 +168,11 @@ func (s *site) codeOf(fields url.Values) (*receipt.Code, error) {
 
 // postReceipt sends the receipt as a text file. Its name says nothing.
 func (s *site) postReceipt(w http.ResponseWriter, r *http.Request) error {
-	fields, err := readForm(w, r, nil)
-	p := s.newPageIn(r, fields.Get("lang"), "thread.title")
+	sent, err := readForm(w, r, nil)
+	p := s.newPageIn(r, sent.Get("lang"), "thread.title")
 	var code *receipt.Code
 	if err == nil {
-		code, err = s.service.OpenSession(fields.Get("session"))
+		code, err = s.service.OpenSession(sent.Get("session"))
 	}
 	if err != nil {
 		status, _ := s.refuse(r, p, err)

@@ -43,42 +43,42 @@ func (s *site) getTip(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p := s.newPage(r, "tip.title")
-	return s.renderTip(w, http.StatusOK, p, token, nil, false)
+	return s.renderTip(w, http.StatusOK, p, token, form{})
 }
 
-// renderTip shows the form, filled with the fields. HadFiles says that files
-// were chosen, which a browser cannot be given back.
-func (s *site) renderTip(w http.ResponseWriter, status int, p *page, token string, fields url.Values, hadFiles bool) error {
-	form := tipForm{
+// renderTip shows the form, filled with what was sent, if anything was. Files
+// cannot be given back to a browser.
+func (s *site) renderTip(w http.ResponseWriter, status int, p *page, token string, sent form) error {
+	shown := tipForm{
 		Token:      token,
 		Channels:   s.service.Channels(),
-		Channel:    fields.Get("channel"),
-		Text:       fields.Get("text"),
+		Channel:    sent.Get("channel"),
+		Text:       sent.Get("text"),
 		LeaveOut:   make(map[string]bool),
 		MaxText:    tipbox.MaxText,
 		MaxFiles:   tipbox.MaxFiles,
 		MaxFile:    p.size(s.service.MaxFile()),
-		FilesAgain: hadFiles,
+		FilesAgain: sent.hadFiles,
 	}
-	if len(form.Channels) == 1 {
-		form.Channel = form.Channels[0].ID
+	if len(shown.Channels) == 1 {
+		shown.Channel = shown.Channels[0].ID
 	}
-	for _, value := range fields["leave-out"] {
-		form.LeaveOut[value] = true
+	for _, value := range sent.Values["leave-out"] {
+		shown.LeaveOut[value] = true
 	}
 	var unit string
 	for _, m := range s.service.Readers() {
 		if m.Unit != "" && m.Unit != unit {
 			unit = m.Unit
-			form.Readers = append(form.Readers, reader{tipbox.LeaveOutUnit(unit), unit, true})
+			shown.Readers = append(shown.Readers, reader{tipbox.LeaveOutUnit(unit), unit, true})
 		}
 		label := m.Title
 		if label == "" {
 			label = m.Name
 		}
-		form.Readers = append(form.Readers, reader{Value: m.Name, Label: label})
+		shown.Readers = append(shown.Readers, reader{Value: m.Name, Label: label})
 	}
-	p.Data = form
+	p.Data = shown
 	return s.render(w, status, "tip", p)
 }
 
@@ -95,41 +95,41 @@ func (s *site) postTip(w http.ResponseWriter, r *http.Request) error {
 			draft.Abort()
 		}
 	}()
-	hadFiles := false
-	fields, err := readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
-		hadFiles = true
+	sent, err := readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
 		if err := begin(fields); err != nil {
 			return err
 		}
 		return draft.Attach(r.Context(), name, mediaType, content)
 	})
 	if err == nil {
-		err = begin(fields)
+		err = begin(sent.Values)
 	}
+	p := s.newPageIn(r, sent.Get("lang"), "tip.title")
 	var code *receipt.Code
 	if err == nil {
 		code, err = s.service.Submit(r.Context(), draft, tipbox.Submission{
-			Channel:  fields.Get("channel"),
-			LeaveOut: fields["leave-out"],
-			Text:     fields.Get("text"),
-			Lang:     fields.Get("lang"),
+			Channel:  sent.Get("channel"),
+			LeaveOut: sent.Values["leave-out"],
+			Text:     sent.Get("text"),
+			Lang:     p.Tag,
 		})
 	}
 	if err == nil {
-		return s.renderReceipt(w, s.newPageIn(r, fields.Get("lang"), "receipt.title"), code)
+		return s.renderReceipt(w, p, code)
 	}
-	p := s.newPageIn(r, fields.Get("lang"), "tip.title")
 	status, again := s.refuse(r, p, err)
-	token := fields.Get("token")
+	token := sent.Get("token")
 	if again {
-		if token, err = s.service.FormToken(r.Context()); err != nil {
-			return err
+		// Without a new token the old one stays: the text is worth more.
+		if fresh, err := s.service.FormToken(r.Context()); err == nil {
+			token = fresh
 		}
 	}
-	return s.renderTip(w, status, p, token, fields, hadFiles)
+	return s.renderTip(w, status, p, token, sent)
 }
 
 func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code) error {
+	p.Title = "receipt.title"
 	p.Data = struct {
 		Words, WordsLang, Digits, Session, Address string
 	}{code.Words(p.Tag), p.Tag, code.Digits(), s.service.Session(code), p.T("nav.thread")}

@@ -18,6 +18,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -57,13 +59,27 @@ func New(cfg Config) (http.Handler, error) {
 	s.homeRoutes(r)
 	s.tipRoutes(r)
 	s.threadRoutes(r)
-	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Write([]byte("ok\n"))
-	}).Methods("GET", "HEAD")
+	r.Handle("/healthz", s.handle(func(w http.ResponseWriter, r *http.Request) error {
+		return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+	})).Methods("GET", "HEAD")
 	r.NotFoundHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errNoPage })
-	r.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errMethod })
+	r.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, req *http.Request) error {
+		w.Header().Set("Allow", allowed(r, req.URL))
+		return errMethod
+	})
 	return s.guard(r), nil
+}
+
+// allowed lists the methods that there are for a path.
+func allowed(r *mux.Router, u *url.URL) string {
+	var methods []string
+	for _, method := range []string{"GET", "HEAD", "POST"} {
+		var match mux.RouteMatch
+		if r.Match(&http.Request{Method: method, URL: u}, &match) && match.MatchErr == nil {
+			methods = append(methods, method)
+		}
+	}
+	return strings.Join(methods, ", ")
 }
 
 var (
@@ -71,7 +87,7 @@ var (
 	errMethod = errors.New("method not allowed")
 )
 
-// guard sets the headers of every answer and survives a handler's panic.
+// guard sets the headers of every answer.
 func (s *site) guard(next http.Handler) http.Handler {
 	headers := map[string]string{
 		"Content-Security-Policy": "default-src 'none'; style-src '" + s.pages.styleHash + "'; img-src data:; " +
@@ -95,15 +111,21 @@ func (s *site) guard(next http.Handler) http.Handler {
 		if r.URL.Path == "/" {
 			w.Header().Del("X-Robots-Tag")
 		}
-		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
-				// The value of a panic could hold anything: it is not logged.
-				s.log.Error("a page failed: please report this", "route", route(r))
-				panic(http.ErrAbortHandler)
-			}
-		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// aborted is deferred: it turns a panic into one that only ends the connection.
+// The value of a panic could hold anything, so it is not logged.
+func (s *site) aborted(r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler {
+		s.log.Error("a page failed: please report this", "route", route(r))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // route is the path as it stands in the table of routes, never as it was asked.
@@ -121,6 +143,7 @@ func route(r *http.Request) string {
 // own.
 func (s *site) handle(f func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.aborted(r)
 		err := f(w, r)
 		if err == nil {
 			return
@@ -130,8 +153,10 @@ func (s *site) handle(f func(http.ResponseWriter, *http.Request) error) http.Han
 		switch {
 		case errors.Is(err, errNoPage):
 			p.Title, status = "error.notfound", http.StatusNotFound
+			p.Path, p.Languages = "", nil
 		case errors.Is(err, errMethod):
 			p.Title, status = "error.method", http.StatusMethodNotAllowed
+			p.Path, p.Languages = "", nil
 		default:
 			s.log.Error("a page failed", "route", route(r), "error", err)
 			p.Notice = p.bad("error.internal.text")
