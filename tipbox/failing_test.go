@@ -8,10 +8,12 @@ import (
 	"tipbox/store/mem"
 )
 
-// failingStore fails its writes while fail is set.
+// failingStore fails its writes while fail is set: before anything is written,
+// or after everything is, which the contract allows too.
 type failingStore struct {
 	store.Store
-	fail bool
+	fail  bool
+	after bool
 }
 
 var errFull = errors.New("no space left on device")
@@ -22,8 +24,12 @@ func (f *failingStore) wrap() *failingStore {
 }
 
 func (f *failingStore) Apply(ctx context.Context, changes ...store.Change) error {
-	if f.fail {
+	if f.fail && !f.after {
 		return errFull
 	}
-	return f.Store.Apply(ctx, changes...)
+	err := f.Store.Apply(ctx, changes...)
+	if err == nil && f.fail {
+		return errFull
+	}
+	return err
 }

@@ -1,14 +1,17 @@
 package tipbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
 	"strings"
@@ -24,8 +27,12 @@ import (
 
 // A form token fixes the receipt of the tip that its form will send:
 //
-//	token   = id of a form key, 16 random bytes T, 16 bytes of MAC(key, "token" T)
+//	token   = id of a form key (8), T (20), first 16 bytes of MAC(key, "token" T)
 //	receipt = first 16 bytes of MAC(key, "receipt" T), HMAC-SHA256
+//	T       = 16 random bytes, the roster's serial number (4, big-endian)
+//
+// The serial number makes sure that nobody who came into the roster since, and
+// whom the source therefore could not leave out, gets the tip.
 //
 // Form keys are in the store, so a form outlives a restart and serves at
 // another front end of the same store; a key is used for a day and forgotten
@@ -37,7 +44,7 @@ type formKey struct {
 
 const (
 	formKeyIDLength = 8
-	formNonce       = 16
+	formNonce       = 20
 	formMAC         = 16
 )
 
@@ -62,27 +69,30 @@ func (s *Service) FormToken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	nonce := make([]byte, formNonce)
+	nonce := make([]byte, 16, formNonce)
 	rand.Read(nonce)
+	nonce = binary.BigEndian.AppendUint32(nonce, uint32(s.Roster().Serial))
 	token := slices.Concat([]byte(id), nonce, mac(key.Key, "token", nonce)[:formMAC])
 	return base64.RawURLEncoding.EncodeToString(token), nil
 }
 
-// openForm returns the receipt that a form token fixes, or ErrExpired.
-func (s *Service) openForm(ctx context.Context, token string) (*receipt.Code, error) {
+// openForm returns the receipt that a form token fixes and the serial number of
+// the roster it was made under, or ErrExpired.
+func (s *Service) openForm(ctx context.Context, token string) (code *receipt.Code, serial int, err error) {
 	raw, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(raw) != formKeyIDLength+formNonce+formMAC {
-		return nil, fmt.Errorf("form token: %w", ErrExpired)
+		return nil, 0, fmt.Errorf("form token: %w", ErrExpired)
 	}
 	nonce := raw[formKeyIDLength : formKeyIDLength+formNonce]
 	key, err := s.formKey(ctx, string(raw[:formKeyIDLength]))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if !hmac.Equal(mac(key.Key, "token", nonce)[:formMAC], raw[formKeyIDLength+formNonce:]) {
-		return nil, fmt.Errorf("form token: %w", ErrExpired)
+		return nil, 0, fmt.Errorf("form token: %w", ErrExpired)
 	}
-	return receipt.FromBytes(mac(key.Key, "receipt", nonce)[:16])
+	code, err = receipt.FromBytes(mac(key.Key, "receipt", nonce)[:16])
+	return code, int(binary.BigEndian.Uint32(nonce[16:])), err
 }
 
 func (s *Service) yesterday() string {
@@ -180,6 +190,7 @@ type Draft struct {
 type attached struct {
 	File
 	EventFile
+	sum uint32 // CRC-32C of the content, for once
 }
 
 // A File describes an attachment as its source did. Nothing in it is to be
@@ -191,15 +202,19 @@ type File struct {
 }
 
 // NewTip begins a tip from a form's token. ErrExpired if the token is too old
-// or not one of ours.
+// or not one of ours; ErrRosterChanged if it is from before the roster in force
+// and was not sent yet.
 func (s *Service) NewTip(ctx context.Context, token string) (*Draft, error) {
-	code, err := s.openForm(ctx, token)
+	code, serial, err := s.openForm(ctx, token)
 	if err != nil {
 		return nil, err
 	}
 	d, err := s.newMessage(ctx, code)
 	if !errors.Is(err, ErrNoThread) {
 		return d, err // sent before: perhaps the same, perhaps a follow-up
+	}
+	if serial != s.Roster().Serial {
+		return nil, ErrRosterChanged
 	}
 	key, err := seal.NewTipKey()
 	if err != nil {
@@ -246,7 +261,8 @@ func (d *Draft) Attach(ctx context.Context, name, mediaType string, r io.Reader)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(sealed, io.LimitReader(r, d.s.cfg.MaxFile+1))
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	n, err := io.Copy(io.MultiWriter(sealed, sum), io.LimitReader(r, d.s.cfg.MaxFile+1))
 	if err != nil {
 		return fmt.Errorf("receiving a file: %w", err)
 	}
@@ -263,6 +279,7 @@ func (d *Draft) Attach(ctx context.Context, name, mediaType string, r io.Reader)
 	d.files = append(d.files, attached{
 		File{Name: baseName(name), Type: cut(mediaType, maxName), Size: a.Size},
 		EventFile{Blob: blob, Sealed: a.Sealed, SHA256: hex.EncodeToString(a.SHA256[:])},
+		sum.Sum32(),
 	})
 	return nil
 }
@@ -375,7 +392,7 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 		Key: d.to.String(), Reply: replyTo, Source: source.Verifier(),
 		Events: 1, News: e.Day, From: FromSource, Files: len(d.files),
 	}
-	err = s.cfg.Store.Apply(ctx,
+	return d.apply(ctx, keySealed(d.tip, 1), sealed,
 		store.Create(keyBox(d.code), []byte(d.tip)),
 		store.Create(keyTip(d.tip), encode(rec)),
 		store.Create(keySlots(d.tip), encode(slots)),
@@ -383,11 +400,20 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 		store.Create(keySealed(d.tip, 1), sealed),
 		store.Create(keyInboxItem(rec, d.tip), encode(rec.item(d.tip))),
 	)
-	if err != nil {
-		return fmt.Errorf("keeping a tip: %w", err)
+}
+
+// apply writes what sends the draft, and notes whether it is sent: the changes
+// write the value under the key. An Apply that failed may have written all the
+// same; then its attachments must stay.
+func (d *Draft) apply(ctx context.Context, key store.Key, value []byte, changes ...store.Change) error {
+	err := d.s.cfg.Store.Apply(ctx, changes...)
+	if err == nil || errors.Is(err, store.ErrConflict) {
+		d.sent = err == nil
+		return err
 	}
-	d.sent = true
-	return nil
+	rec, readErr := d.s.cfg.Store.Get(context.WithoutCancel(ctx), key)
+	d.sent = !errors.Is(readErr, store.ErrNotFound) && (readErr != nil || bytes.Equal(rec.Value, value))
+	return fmt.Errorf("keeping a message: %w", err)
 }
 
 // submitAgain handles a form whose tip is there already.
@@ -428,15 +454,17 @@ func (d *Draft) checkText(text string) (string, error) {
 }
 
 // once is the same for the same content sent with the same nonce, and tells
-// nothing to whoever has not the receipt. The files count by name and size.
+// nothing to whoever has not the receipt. Of a file it takes name, size and
+// checksum: enough to notice that a source sends another one.
 func (d *Draft) once(nonce, text string) string {
 	type file struct {
 		Name string
 		Size int64
+		Sum  uint32
 	}
 	files := make([]file, len(d.files))
 	for i, f := range d.files {
-		files[i] = file{f.Name, f.Size}
+		files[i] = file{f.Name, f.Size, f.sum}
 	}
 	content := encode(struct {
 		Nonce, Text string

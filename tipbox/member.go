@@ -208,7 +208,7 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	if err := c.extend(note); err != nil {
 		return err
 	}
-	err = s.append(ctx, t, e, note, sealed)
+	err = s.cfg.Store.Apply(ctx, s.appending(t, e, note, sealed)...)
 	if errors.Is(err, store.ErrConflict) {
 		return ErrConflict
 	}

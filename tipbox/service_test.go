@@ -561,3 +561,104 @@ func TestWhatFormerMembersSignedStillVerifies(t *testing.T) {
 	}
 	wantErr(t, o.Service.Append(ctx, member, id, note, sealed), tipbox.ErrForbidden)
 }
+
+func TestFailedWriteLosesNoFile(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		failing := &failingStore{after: after}
+		o := tipboxtest.New(t, tipboxtest.Config{Store: failing.wrap()})
+		form := token(t, o.Service)
+		sub := tipbox.Submission{Channel: "off-book-funds", Text: "one"}
+		failing.fail = true
+		_, err := send(o, form, sub, files()...)
+		wantErr(t, err, errFull)
+		failing.fail = false
+		blobs := 0
+		for name := range o.Stored() {
+			if strings.HasPrefix(name, "blob ") {
+				blobs++
+			}
+		}
+		if want := map[bool]int{false: 0, true: 2}[after]; blobs != want {
+			t.Errorf("written %v: %d blobs after the failure, want %d", after, blobs, want)
+		}
+		code, err := send(o, form, sub, files()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failing.fail = true
+		more := func() error {
+			d, err := o.Service.Reopen(ctx, code)
+			if err != nil {
+				return err
+			}
+			defer d.Abort()
+			o.Attach(d, files()[0])
+			return o.Service.FollowUp(ctx, d, "nonce", "en", "two")
+		}
+		wantErr(t, more(), errFull)
+		failing.fail = false
+		if err := more(); err != nil {
+			t.Fatal(err)
+		}
+		tip := o.Open("alice", o.Inbox("alice")[0].Tip)
+		if len(tip.Messages) != 2 {
+			t.Fatalf("%d messages", len(tip.Messages))
+		}
+		for _, m := range tip.Messages {
+			if got := content(t, o, "alice", tip, m.Files[0]); got != files()[0].Content {
+				t.Errorf("written %v: message %d lost its file", after, m.Number)
+			}
+		}
+	}
+}
+
+func TestSameFormWithAnotherFileOfTheSameNameIsAFollowUp(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	form := token(t, o.Service)
+	sub := tipbox.Submission{Channel: "off-book-funds", Text: "one"}
+	for _, content := range []string{"wrong page", "right page", "right page"} {
+		if _, err := send(o, form, sub, tipboxtest.File{Name: "scan", Content: content}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tip := o.Open("alice", o.Inbox("alice")[0].Tip)
+	if len(tip.Messages) != 2 || content(t, o, "alice", tip, tip.Messages[1].Files[0]) != "right page" {
+		t.Errorf("messages: %+v", tip.Messages)
+	}
+}
+
+func TestLeavingOutNobodyWeKnowIsRefused(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	for _, leaveOut := range []string{"bobby", "Inspectorate", tipbox.LeaveOutUnit("inspectorate"), tipbox.LeaveOutUnit(""), "carol", ""} {
+		_, err := send(o, token(t, o.Service), tipbox.Submission{Channel: "off-book-funds", Text: "x", LeaveOut: []string{"bob", leaveOut}})
+		wantErr(t, err, tipbox.ErrRosterChanged)
+	}
+	// Who reads another channel only may be left out all the same.
+	o.Enter("dora", &roster.Member{Roles: []roster.Role{roster.Investigator}, Channels: []string{"bribery"}})
+	o.Install()
+	if _, err := send(o, token(t, o.Service), tipbox.Submission{Channel: "off-book-funds", Text: "x", LeaveOut: []string{"dora"}}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhoCameAfterTheFormGetsNothingOfIt(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	form, sent := token(t, o.Service), token(t, o.Service)
+	sub := tipbox.Submission{Channel: "off-book-funds", Text: "it is about Dora"}
+	first, err := send(o, sent, sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Enter("dora", &roster.Member{Roles: []roster.Role{roster.Investigator}, Channels: []string{"off-book-funds"}})
+	o.Install()
+	_, err = send(o, form, sub)
+	wantErr(t, err, tipbox.ErrRosterChanged)
+	if items := o.Inbox("dora"); len(items) != 0 {
+		t.Errorf("dora's inbox: %+v", items)
+	}
+	// A form that was sent before still finds its receipt, or says why not.
+	again, err := send(o, sent, sub)
+	if err != nil || again.Digits() != first.Digits() {
+		t.Errorf("the form sent again: %v", err)
+	}
+}

@@ -217,19 +217,17 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 		if err != nil {
 			return err
 		}
-		err = s.append(ctx, t, e, note, sealed)
-		if errors.Is(err, store.ErrConflict) {
-			continue
+		err = d.apply(ctx, keySealed(e.Tip, e.Number), sealed, s.appending(t, e, note, sealed)...)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
 		}
-		d.sent = err == nil
-		return err
 	}
 	return ErrConflict
 }
 
-// append writes a verified event and moves what is derived from it. It wraps
-// store.ErrConflict if the tip has changed since it was read.
-func (s *Service) append(ctx context.Context, t *loadedTip, e *Event, note, sealed []byte) error {
+// appending is what writes a verified event and moves what is derived from it,
+// unless the tip has changed since it was read.
+func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte) []store.Change {
 	changed := *t.tipRecord
 	changed.Events = e.Number
 	changed.From = e.From()
@@ -246,10 +244,7 @@ func (s *Service) append(ctx context.Context, t *loadedTip, e *Event, note, seal
 	if changed.News != t.News {
 		changes = append(changes, store.Delete(keyInboxItem(t.tipRecord, e.Tip)))
 	}
-	if err := s.cfg.Store.Apply(ctx, changes...); err != nil {
-		return fmt.Errorf("keeping message %d of tip %s: %w", e.Number, e.Tip, err)
-	}
-	return nil
+	return changes
 }
 
 // SessionLife is how long a session token is valid.

@@ -61,6 +61,9 @@ var (
 	ErrChannel = errors.New("no such channel")
 	// ErrNoReaders means that everybody who reads the channel is left out.
 	ErrNoReaders = errors.New("nobody is left to read it")
+	// ErrRosterChanged means that those who may read have changed since the
+	// form was served: whom to leave out must be looked at again.
+	ErrRosterChanged = errors.New("the roster has changed since the form was served")
 	// ErrReadersChanged means that a form that was sent already came again
 	// for other readers. What was sent cannot be taken back, and the new
 	// text was not given to the old readers: it was not kept.
@@ -225,14 +228,19 @@ func (s *Service) Readers() []Reader {
 }
 
 // readersOf returns who reads the channel, less those left out by name or by
-// unit.
+// unit. A name or unit that is nobody's is ErrRosterChanged: somebody who must
+// not read it may go by another name now.
 func (s *Service) readersOf(channel string, leaveOut []string) ([]*roster.Member, error) {
 	if !slices.ContainsFunc(s.Channels(), func(c Channel) bool { return c.ID == channel }) {
 		return nil, fmt.Errorf("channel %.40q: %w", channel, ErrChannel)
 	}
-	all := s.Roster().Investigators(channel)
-	readers := slices.DeleteFunc(slices.Clone(all), func(m *roster.Member) bool {
-		return slices.Contains(leaveOut, m.Name()) || m.Unit != "" && slices.Contains(leaveOut, unitPrefix+m.Unit)
+	for _, left := range leaveOut {
+		if !slices.ContainsFunc(s.Readers(), func(r Reader) bool { return left == r.Name || r.Unit != "" && left == LeaveOutUnit(r.Unit) }) {
+			return nil, ErrRosterChanged
+		}
+	}
+	readers := slices.DeleteFunc(s.Roster().Investigators(channel), func(m *roster.Member) bool {
+		return slices.Contains(leaveOut, m.Name()) || m.Unit != "" && slices.Contains(leaveOut, LeaveOutUnit(m.Unit))
 	})
 	if len(readers) == 0 {
 		return nil, ErrNoReaders
@@ -240,8 +248,6 @@ func (s *Service) readersOf(channel string, leaveOut []string) ([]*roster.Member
 	return readers, nil
 }
 
-// unitPrefix marks a unit among the names of a Submission's LeaveOut.
-const unitPrefix = "unit:"
-
-// LeaveOutUnit is how a Submission's LeaveOut names a whole unit.
-func LeaveOutUnit(unit string) string { return unitPrefix + unit }
+// LeaveOutUnit is how a Submission's LeaveOut names a whole unit. No member's
+// name has a colon.
+func LeaveOutUnit(unit string) string { return "unit:" + unit }

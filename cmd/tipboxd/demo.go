@@ -129,7 +129,11 @@ func (c *demoCmd) member(role roster.Role) (*roster.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &roster.Member{Roles: []roster.Role{role}, CardText: card.Text}, nil
+	m := &roster.Member{Roles: []roster.Role{role}, CardText: card.Text}
+	if role == roster.Investigator {
+		m.Title, m.Unit = "Example Investigator", "Audit Office"
+	}
+	return m, nil
 }
 
 // explain prints where to go and what to type.

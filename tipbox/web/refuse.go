@@ -40,6 +40,9 @@ func (s *site) refuse(r *http.Request, p *page, err error) (status int, newToken
 	case errors.Is(err, tipbox.ErrExpired):
 		status, _ = say(http.StatusConflict, "error.expired")
 		return status, true
+	case errors.Is(err, tipbox.ErrRosterChanged):
+		status, _ = say(http.StatusConflict, "error.rosterchanged")
+		return status, true
 	case errors.Is(err, tipbox.ErrReadersChanged):
 		status, _ = say(http.StatusConflict, "error.readerschanged")
 		return status, true
@@ -52,12 +55,21 @@ func (s *site) refuse(r *http.Request, p *page, err error) (status int, newToken
 	case errors.As(err, &length):
 		return say(http.StatusUnprocessableEntity, "error.code.length", length.Got)
 	case errors.As(err, &word) && len(word.Nearest) > 0:
-		return say(http.StatusUnprocessableEntity, "error.code.near", word.Position, word.Word, strings.Join(word.Nearest, ", "))
+		return say(http.StatusUnprocessableEntity, "error.code.near", word.Position, shorten(word.Word), strings.Join(word.Nearest, ", "))
 	case errors.As(err, &word):
-		return say(http.StatusUnprocessableEntity, "error.code.word", word.Position, word.Word)
+		return say(http.StatusUnprocessableEntity, "error.code.word", word.Position, shorten(word.Word))
 	}
 	if r.Context().Err() == nil { // else the client went away, which is no fault
 		s.log.Error("nothing was kept", "route", route(r), "error", err)
 	}
 	return say(http.StatusServiceUnavailable, "error.store")
+}
+
+// shorten keeps a mistyped word from filling the page.
+func shorten(word string) string {
+	const most = 24
+	if runes := []rune(word); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return word
 }
