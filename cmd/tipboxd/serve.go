@@ -28,6 +28,7 @@ func (*serveCmd) Help() string {
 }
 
 func (c *serveCmd) Run(a *app) error {
+	go web.Preload()
 	f, err := openFolder(a.ctx, c.Dir, a.log)
 	if err != nil {
 		return err

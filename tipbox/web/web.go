@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -37,21 +38,36 @@ type Config struct {
 type site struct {
 	service *tipbox.Service
 	log     *slog.Logger
-	pages   *pages
-	langs   *languages
+	*embedded
 }
 
-// New returns the handler of the source listener.
-func New(cfg Config) (http.Handler, error) {
+// embedded is what the program carries, parsed.
+type embedded struct {
+	pages *pages
+	langs *languages
+}
+
+// loadEmbedded parses it once for the process.
+var loadEmbedded = sync.OnceValues(func() (*embedded, error) {
 	langs, err := loadLanguages()
 	if err != nil {
 		return nil, err
 	}
 	pages, err := loadPages()
+	return &embedded{pages, langs}, err
+})
+
+// Preload does what New would otherwise wait for. A program that has other
+// things to do before New calls it in a goroutine.
+func Preload() { loadEmbedded() }
+
+// New returns the handler of the source listener.
+func New(cfg Config) (http.Handler, error) {
+	e, err := loadEmbedded()
 	if err != nil {
 		return nil, err
 	}
-	s := &site{service: cfg.Service, log: cfg.Log, pages: pages, langs: langs}
+	s := &site{service: cfg.Service, log: cfg.Log, embedded: e}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
