@@ -29,6 +29,7 @@ type Report struct {
 // not being able to look.
 func (s *Service) Check(ctx context.Context) (*Report, error) {
 	c := &checker{s: s, named: make(map[string]bool), tips: make(map[string]bool)}
+	c.report.Orphans, c.report.Problems = []string{}, []string{} // lists also in JSON
 	for _, step := range []func(context.Context) error{c.checkTips, c.checkIndexes, c.checkStrays, c.checkBlobs} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("checking: %w", err)
@@ -48,28 +49,8 @@ func (c *checker) problem(format string, args ...any) {
 	c.report.Problems = append(c.report.Problems, fmt.Sprintf(format, args...))
 }
 
-// each calls f with every record under the prefix.
-func (c *checker) each(ctx context.Context, prefix store.Key, f func(store.Record) error) error {
-	var after store.Key
-	for {
-		recs, err := c.s.cfg.Store.Scan(ctx, prefix, after, store.MaxScan)
-		if err != nil {
-			return err
-		}
-		for _, rec := range recs {
-			if err := f(rec); err != nil {
-				return err
-			}
-		}
-		if len(recs) < store.MaxScan {
-			return nil
-		}
-		after = recs[len(recs)-1].Key
-	}
-}
-
 func (c *checker) checkTips(ctx context.Context) error {
-	return c.each(ctx, prefixTip, func(rec store.Record) error {
+	return c.s.each(ctx, prefixTip, func(rec store.Record) error {
 		id := strings.TrimPrefix(string(rec.Key), string(prefixTip))
 		c.report.Tips++
 		c.tips[id] = true
@@ -90,7 +71,11 @@ func (c *checker) checkTips(ctx context.Context) error {
 		} else if string(item.Value) != string(encode(t.item(id))) {
 			c.problem("tip %s: its line in the inbox is not as its record", id)
 		}
-		_, chain, err := c.s.loadChain(ctx, id)
+		notes, err := c.s.notes(ctx, id)
+		if err != nil {
+			return err
+		}
+		chain, err := readChain(id, notes, &keyring{source: t.Source, channel: t.Channel, roster: c.s.Roster()})
 		if err != nil {
 			c.problem("%v", err)
 			return nil
@@ -145,7 +130,7 @@ func (c *checker) checkFile(ctx context.Context, f EventFile) error {
 // checkIndexes checks that mailboxes and inbox lines are one to a tip.
 func (c *checker) checkIndexes(ctx context.Context) error {
 	boxes, lines := make(map[string]bool), make(map[string]bool)
-	err := c.each(ctx, "box/", func(rec store.Record) error {
+	err := c.s.each(ctx, "box/", func(rec store.Record) error {
 		id := string(rec.Value)
 		if !c.tips[id] || boxes[id] {
 			c.problem("record %s leads to tip %.40q, which is missing or has another mailbox", rec.Key, id)
@@ -156,7 +141,7 @@ func (c *checker) checkIndexes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = c.each(ctx, "inbox/", func(rec store.Record) error {
+	err = c.s.each(ctx, "inbox/", func(rec store.Record) error {
 		id := string(rec.Key[strings.LastIndexByte(string(rec.Key), '/')+1:])
 		if !c.tips[id] || lines[id] {
 			c.problem("record %s is for a tip that is missing or has another line", rec.Key)
@@ -174,7 +159,7 @@ func (c *checker) checkIndexes(ctx context.Context) error {
 
 // checkStrays looks for records of no tip and of no kind we know.
 func (c *checker) checkStrays(ctx context.Context) error {
-	return c.each(ctx, "", func(rec store.Record) error {
+	return c.s.each(ctx, "", func(rec store.Record) error {
 		parts := strings.Split(string(rec.Key), "/")
 		switch parts[0] {
 		case "tip", "box", "inbox":
@@ -207,7 +192,8 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 }
 
 // Sweep removes the blobs that no message names, as a crash leaves them, and
-// returns how many. Those of a tip that is damaged stay, and the error says so. Call it only while nothing is being received.
+// returns how many. Those of a tip that is damaged stay, and the error says so.
+// Call it only while nothing is being received.
 func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 	var blobs []string
 	err = s.cfg.Blobs.List(ctx, func(name string, _ int64) error {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,62 +83,56 @@ func (e *Event) sign(key *roster.SigningKey) ([]byte, error) {
 
 // A keyring finds the verifier key that must have signed an event.
 type keyring struct {
-	source string         // the source's verifier key
-	roster *roster.Roster // the members'
+	source  string         // the source's verifier key
+	channel string         // the tip's
+	roster  *roster.Roster // the members'
 }
 
-// verifiers returns the keys that may have signed a note by that name for that
-// action: the source's, or those that a member has or had.
-func (k keyring) verifiers(by string, action Action) []string {
-	switch action {
+// verifiers returns the keys that may have signed the event: the source's, or
+// those of who investigated the channel under that name on its day.
+func (k keyring) verifiers(e *Event) []string {
+	switch e.Action {
 	case ActionTip, ActionMessage:
-		if by == SourceName {
+		if e.By == SourceName {
 			return []string{k.source}
 		}
 	case ActionReply:
-		return k.roster.Verifiers(by)
+		var keys []string
+		for _, m := range k.roster.On(e.Day, e.By) {
+			if m.Investigates(k.channel) {
+				keys = append(keys, m.Card.Verifier)
+			}
+		}
+		return keys
 	}
 	return nil
 }
 
-// verify checks the signature of a note by that name for that action.
-func (k keyring) verify(signed []byte, by string, action Action) (text string, err error) {
-	err = fmt.Errorf("%.20q by %.40q, who is not in the roster or may not: %w", action, by, ErrInvalid)
-	for _, verifier := range k.verifiers(by, action) {
-		if text, err = roster.Verify(signed, verifier); err == nil {
-			return text, nil
+// verify checks the signature of an event's note.
+func (k keyring) verify(e *Event, signed []byte) error {
+	err := fmt.Errorf("event %d: %.20q of %s by %.40q, who might not: %w", e.Number, e.Action, e.Day, e.By, ErrInvalid)
+	for _, verifier := range k.verifiers(e) {
+		if _, err = roster.Verify(signed, verifier); err == nil {
+			return nil
 		}
-		err = fmt.Errorf("%w: %w", ErrInvalid, err)
+		err = fmt.Errorf("event %d: %w: %w", e.Number, ErrInvalid, err)
 	}
-	return "", err
+	return err
 }
 
-// signedBy reads the name on a note's only signature line, unverified.
-func signedBy(signed []byte) string {
-	_, sig, _ := strings.Cut(string(signed), "\n\n— ")
-	by, _, _ := strings.Cut(sig, " ")
-	return by
-}
-
-// parseEvent reads and verifies one event on its own.
-func parseEvent(signed []byte, keys keyring) (*Event, error) {
-	by := signedBy(signed)
-	text, _, _ := strings.Cut(string(signed), "\n\n— ")
-	body, ok := strings.CutPrefix(text+"\n", eventHeader)
+// parseEvent reads an event and checks its form. The signature is not checked:
+// see keyring.verify.
+func parseEvent(signed []byte) (*Event, error) {
+	text, signature, _ := strings.Cut(string(signed), "\n\n— ")
+	body, ok := strings.CutPrefix(text, eventHeader)
 	if !ok {
 		return nil, fmt.Errorf("not an event, or of a newer version: %w", ErrInvalid)
 	}
-	e := &Event{By: by}
+	e := new(Event)
 	if err := decodeStrict([]byte(body), e); err != nil {
 		return nil, fmt.Errorf("event: %w: %w", ErrInvalid, err)
 	}
-	verified, err := keys.verify(signed, by, e.Action)
-	if err != nil {
-		return nil, fmt.Errorf("event %d: %w", e.Number, err)
-	}
-	if verified != text+"\n" {
-		return nil, fmt.Errorf("event %d: %w", e.Number, ErrInvalid)
-	}
+	e.By, _, _ = strings.Cut(signature, " ")
 	if err := e.validate(); err != nil {
 		return nil, fmt.Errorf("event %d: %w", e.Number, err)
 	}
@@ -148,6 +143,9 @@ var hexHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (e *Event) validate() error {
 	fail := func(what string) error { return fmt.Errorf("%s: %w", what, ErrInvalid) }
+	if !slices.Contains([]Action{ActionTip, ActionMessage, ActionReply}, e.Action) {
+		return fail("action")
+	}
 	if !ValidTipID(e.Tip) {
 		return fail("tip id")
 	}
@@ -163,6 +161,9 @@ func (e *Event) validate() error {
 	if (e.Action == ActionTip) != (e.Reply != "") || e.Reply != "" && !hexHash.MatchString(e.Reply) {
 		return fail("reply recipient")
 	}
+	if e.Once != "" && e.From() != FromSource {
+		return fail("once")
+	}
 	if len(e.Files) > MaxFiles {
 		return fail("number of files")
 	}
@@ -174,20 +175,28 @@ func (e *Event) validate() error {
 	return nil
 }
 
-// A chain is the verified list of a tip's events.
+// A chain is the list of a tip's events, each linked to the one before.
 type chain struct {
 	tip    string
-	keys   keyring
 	events []*Event
 	head   string // SHA-256 of the last note, hex
 }
 
-// verifyChain checks a tip's whole list: every signature, every number, every
-// link, days that never go back, and the reply recipient.
-func verifyChain(tip string, notes [][]byte, keys keyring) (*chain, error) {
-	c := &chain{tip: tip, keys: keys}
+// readChain reads a tip's whole list: every number, every link, days that never
+// go back. With keys it checks every signature too; the server, which checked
+// each before it appended it, does without, so that a card lost from the roster
+// shuts no source out.
+func readChain(tip string, notes [][]byte, keys *keyring) (*chain, error) {
+	c := &chain{tip: tip}
 	for i, signed := range notes {
-		if err := c.extend(signed); err != nil {
+		e, err := parseEvent(signed)
+		if err == nil && keys != nil {
+			err = keys.verify(e, signed)
+		}
+		if err == nil {
+			err = c.extend(e, signed)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("tip %s: entry %d: %w", tip, i+1, err)
 		}
 	}
@@ -197,12 +206,8 @@ func verifyChain(tip string, notes [][]byte, keys keyring) (*chain, error) {
 	return c, nil
 }
 
-// extend verifies that the note is the chain's next, and takes it in.
-func (c *chain) extend(signed []byte) error {
-	e, err := parseEvent(signed, c.keys)
-	if err != nil {
-		return err
-	}
+// extend checks that the event is the chain's next, and takes it in.
+func (c *chain) extend(e *Event, signed []byte) error {
 	switch {
 	case e.Tip != c.tip:
 		return fmt.Errorf("it belongs to tip %s: %w", e.Tip, ErrInvalid)
@@ -216,6 +221,11 @@ func (c *chain) extend(signed []byte) error {
 	c.events = append(c.events, e)
 	c.head = hash(signed)
 	return nil
+}
+
+// has reports whether the source has sent a message with that once.
+func (c *chain) has(once string) bool {
+	return slices.ContainsFunc(c.events, func(e *Event) bool { return e.Once == once })
 }
 
 func (c *chain) last() *Event { return c.events[len(c.events)-1] }

@@ -199,13 +199,13 @@ func TestServerRefusesEventsThatDoNotFit(t *testing.T) {
 		want         error
 	}{
 		"another's signature": {[]byte(event(t, bob.SigningKey, fits)), sealed, tipbox.ErrForbidden},
-		"a stranger's":        {[]byte(event(t, o.Root, fits)), sealed, tipbox.ErrInvalid},
-		"no signature":        {[]byte(strings.Split(string(note), "— ")[0]), sealed, tipbox.ErrInvalid},
+		"a stranger's":        {[]byte(event(t, o.Root, fits)), sealed, tipbox.ErrForbidden},
+		"no signature":        {[]byte(strings.Split(string(note), "— ")[0]), sealed, tipbox.ErrForbidden},
 		"another message":     {note, []byte("other"), tipbox.ErrInvalid},
-		"the source's action": {with(func(e *tipbox.Event) { e.Action = tipbox.ActionMessage }), sealed, tipbox.ErrInvalid},
+		"the source's action": {with(func(e *tipbox.Event) { e.Action = tipbox.ActionMessage }), sealed, tipbox.ErrForbidden},
 		"no action":           {with(func(e *tipbox.Event) { e.Action = "close" }), sealed, tipbox.ErrInvalid},
 		"a number too high":   {with(func(e *tipbox.Event) { e.Number = 3 }), sealed, tipbox.ErrInvalid},
-		"a number taken":      {with(func(e *tipbox.Event) { e.Number, e.Action = 1, tipbox.ActionTip; e.Before = ""; e.Reply = sha(nil) }), sealed, tipbox.ErrInvalid},
+		"a number taken":      {with(func(e *tipbox.Event) { e.Number, e.Action = 1, tipbox.ActionTip; e.Before = ""; e.Reply = sha(nil) }), sealed, tipbox.ErrForbidden},
 		"another past":        {with(func(e *tipbox.Event) { e.Before = sha(nil) }), sealed, tipbox.ErrInvalid},
 		"another tip":         {with(func(e *tipbox.Event) { e.Tip = "aaaaaaaaaaaaaaaa" }), sealed, tipbox.ErrInvalid},
 		"a day long past":     {with(func(e *tipbox.Event) { e.Day = "2026-11-20" }), sealed, tipbox.ErrInvalid},

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -112,7 +113,10 @@ func (s *Service) newestFormKey(ctx context.Context) (string, formKey, error) {
 	if err != nil {
 		return "", formKey{}, fmt.Errorf("reading form keys: %w", err)
 	}
-	s.forms.known = make(map[string]formKey)
+	if s.forms.known == nil {
+		s.forms.known = make(map[string]formKey)
+	}
+	maps.DeleteFunc(s.forms.known, func(_ string, key formKey) bool { return key.Day < s.yesterday() })
 	s.forms.current = ""
 	var changes []store.Change
 	for _, rec := range recs {
@@ -137,12 +141,16 @@ func (s *Service) newestFormKey(ctx context.Context) (string, formKey, error) {
 	}
 	id, key := randomID(formKeyIDLength), formKey{Day: today, Key: make([]byte, 32)}
 	rand.Read(key.Key)
-	if err := s.cfg.Store.Apply(ctx, append(changes, store.Create(keyForm(id), encode(key)))...); err != nil {
+	// One visitor's going away must not cost the others their key.
+	err = s.cfg.Store.Apply(context.WithoutCancel(ctx), append(changes, store.Create(keyForm(id), encode(key)))...)
+	s.forms.known[id] = key
+	if err != nil {
 		// The page with the form must not fail for this: the key serves as
-		// long as the process lives.
+		// long as the process lives, and the next form tries again.
 		s.cfg.Log.Error("form key not kept", "error", err)
+		return id, key, nil
 	}
-	s.forms.known[id], s.forms.current = key, id
+	s.forms.current = id
 	return id, key, nil
 }
 
@@ -343,7 +351,7 @@ func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receip
 	for i, m := range readers {
 		names[i] = m.Name()
 	}
-	once := d.once("", text)
+	once := d.once(text, append([]string{"tip", sub.Channel}, slices.Sorted(slices.Values(sub.LeaveOut))...)...)
 	if d.key == nil {
 		return d.code, s.submitAgain(ctx, d, sub, names, text, once)
 	}
@@ -357,10 +365,14 @@ func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receip
 	if err != nil {
 		return nil, err
 	}
-	if done, err := s.alreadySent(ctx, first, once); err != nil || done {
-		return d.code, err
+	_, c, err := s.loadChain(ctx, first)
+	if err != nil {
+		return nil, err
 	}
-	return nil, ErrConflict
+	if !c.has(once) {
+		return nil, ErrConflict
+	}
+	return d.code, nil
 }
 
 func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, readers []*roster.Member, names []string, text, once string) error {
@@ -390,7 +402,7 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 	rec := &tipRecord{
 		Version: recordVersion, Channel: sub.Channel, Day: e.Day, Readers: names,
 		Key: d.to.String(), Reply: replyTo, Source: source.Verifier(),
-		Events: 1, News: e.Day, From: FromSource, Files: len(d.files),
+		Events: 1, News: e.Day, From: FromSource, Files: len(d.files), Bytes: len(sealed),
 	}
 	return d.apply(ctx, keySealed(d.tip, 1), sealed,
 		store.Create(keyBox(d.code), []byte(d.tip)),
@@ -418,27 +430,14 @@ func (d *Draft) apply(ctx context.Context, key store.Key, value []byte, changes 
 
 // submitAgain handles a form whose tip is there already.
 func (s *Service) submitAgain(ctx context.Context, d *Draft, sub Submission, names []string, text, once string) error {
-	done, err := s.alreadySent(ctx, d.tip, once)
-	if err != nil || done {
-		return err
-	}
-	_, rec, _, err := s.find(ctx, d.code)
-	if err != nil {
+	rec, c, err := s.loadChain(ctx, d.tip)
+	if err != nil || c.has(once) {
 		return err
 	}
 	if rec.Channel != sub.Channel || !slices.Equal(rec.Readers, names) {
 		return ErrReadersChanged
 	}
 	return s.appendFromSource(ctx, d, sub.Lang, text, once)
-}
-
-// alreadySent reports whether an event of the tip has that once.
-func (s *Service) alreadySent(ctx context.Context, tip, once string) (bool, error) {
-	_, c, err := s.loadChain(ctx, tip)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(c.events, func(e *Event) bool { return e.Once == once }), nil
 }
 
 // checkText normalises a text and checks that the draft says something.
@@ -453,10 +452,10 @@ func (d *Draft) checkText(text string) (string, error) {
 	return text, nil
 }
 
-// once is the same for the same content sent with the same nonce, and tells
+// once is the same for the same content sent by the same form, and tells
 // nothing to whoever has not the receipt. Of a file it takes name, size and
 // checksum: enough to notice that a source sends another one.
-func (d *Draft) once(nonce, text string) string {
+func (d *Draft) once(text string, form ...string) string {
 	type file struct {
 		Name string
 		Size int64
@@ -467,9 +466,10 @@ func (d *Draft) once(nonce, text string) string {
 		files[i] = file{f.Name, f.Size, f.sum}
 	}
 	content := encode(struct {
-		Nonce, Text string
-		Files       []file
-	}{nonce, text, files})
+		Form  []string
+		Text  string
+		Files []file
+	}{form, text, files})
 	return hex.EncodeToString(mac(d.code.Derive("once", 32), "once", content)[:16])
 }
 

@@ -32,8 +32,8 @@ const MaxPage = 200
 // latest news first, and the cursor of the next page: "" at the end. Begin
 // with cursor "".
 func (s *Service) Inbox(ctx context.Context, m *roster.Member, cursor string, limit int) (items []InboxItem, next string, err error) {
-	if !m.Has(roster.Investigator) {
-		return nil, "", fmt.Errorf("reading tips takes the role %s: %w", roster.Investigator, ErrForbidden)
+	if err := s.mayRead(m); err != nil {
+		return nil, "", err
 	}
 	if strings.ContainsFunc(cursor, func(c rune) bool { return c <= ' ' || c > '~' }) || len(cursor) > 100 {
 		return nil, "", fmt.Errorf("cursor: %w", ErrInvalid)
@@ -111,28 +111,35 @@ func (s *Service) Tip(ctx context.Context, m *roster.Member, id string) (*TipFil
 	if file.Slots, err = decodeSlots(slots); err != nil {
 		return nil, err
 	}
-	notes, err := s.scanAll(ctx, keyEvents(id))
+	notes, err := s.notes(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("tip %s: %w", id, err)
+		return nil, err
 	}
-	for _, rec := range notes {
-		n, err := eventNumber(rec.Key)
-		if err != nil {
-			return nil, fmt.Errorf("record %s: %w", rec.Key, store.ErrCorrupt)
-		}
-		sealed, err := s.cfg.Store.Get(ctx, keySealed(id, n))
+	for i, note := range notes {
+		sealed, err := s.cfg.Store.Get(ctx, keySealed(id, i+1))
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return nil, fmt.Errorf("tip %s: message %d: %w", id, n, err)
+			return nil, fmt.Errorf("tip %s: message %d: %w", id, i+1, err)
 		}
-		file.Events = append(file.Events, SealedEvent{Note: string(rec.Value), Sealed: sealed.Value})
+		file.Events = append(file.Events, SealedEvent{Note: string(note), Sealed: sealed.Value})
 	}
 	return file, nil
 }
 
+// mayRead checks that the member is one now and reads tips at all.
+func (s *Service) mayRead(m *roster.Member) error {
+	if now := s.Roster().Member(m.Name()); now == nil || now.CardText != m.CardText {
+		return fmt.Errorf("%s with this key is no longer in the roster: %w", m.Name(), ErrForbidden)
+	}
+	if !m.Has(roster.Investigator) {
+		return fmt.Errorf("reading tips takes the role %s: %w", roster.Investigator, ErrForbidden)
+	}
+	return nil
+}
+
 // tipFor is the one place that decides whether a member may see a tip.
 func (s *Service) tipFor(ctx context.Context, m *roster.Member, id string) (*loadedTip, error) {
-	if !m.Has(roster.Investigator) {
-		return nil, fmt.Errorf("reading tips takes the role %s: %w", roster.Investigator, ErrForbidden)
+	if err := s.mayRead(m); err != nil {
+		return nil, err
 	}
 	if !ValidTipID(id) {
 		return nil, fmt.Errorf("tip %.40q: %w", id, ErrNotFound)
@@ -184,13 +191,9 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	if err != nil {
 		return err
 	}
-	e, err := parseEvent(note, c.keys)
+	e, err := parseEvent(note)
 	if err != nil {
 		return err
-	}
-	// What the past was signed with, a former key too, signs nothing new.
-	if current := s.Roster().Member(m.Name()); current == nil || !signedWith(note, current.Card.Verifier) {
-		return fmt.Errorf("it is not signed with the key of %s in the roster: %w", m.Name(), ErrForbidden)
 	}
 	switch {
 	case e.From() != FromDesk:
@@ -199,26 +202,33 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 		return ErrConflict
 	case len(e.Files) > 0:
 		return fmt.Errorf("a reply has no files: %w", ErrInvalid)
-	case e.Sealed != hash(sealed):
-		return fmt.Errorf("the message is not the one that was signed: %w", ErrInvalid)
+	case e.Sealed != hash(sealed) || !seal.IsMessage(sealed, replyRecipients):
+		return fmt.Errorf("the message is not the one that was signed, or none: %w", ErrInvalid)
+	}
+	// What the past was signed with, a former key too, signs nothing new.
+	if _, err := roster.Verify(note, m.Card.Verifier); err != nil {
+		return fmt.Errorf("it is not signed with the key of %s in the roster: %w", m.Name(), ErrForbidden)
 	}
 	if err := s.checkDay(e.Day); err != nil && e.Day != c.last().Day {
 		return err
 	}
-	if err := c.extend(note); err != nil {
+	if err := c.extend(e, note); err != nil {
 		return err
 	}
-	err = s.cfg.Store.Apply(ctx, s.appending(t, e, note, sealed)...)
+	changes, err := s.appending(t, e, note, sealed)
+	if err != nil {
+		return err
+	}
+	err = s.cfg.Store.Apply(ctx, changes...)
 	if errors.Is(err, store.ErrConflict) {
 		return ErrConflict
 	}
 	return err
 }
 
-func signedWith(note []byte, verifier string) bool {
-	_, err := roster.Verify(note, verifier)
-	return err == nil
-}
+// replyRecipients is how many keys an answer is sealed to: the tip's and the
+// source's.
+const replyRecipients = 2
 
 func (s *Service) checkDay(day string) error {
 	now := s.cfg.Now().In(s.cfg.Location)

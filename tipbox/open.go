@@ -48,15 +48,15 @@ type Attachment struct {
 
 // OpenTip opens the file of tip id with a member's key and checks all of it:
 // that the keyslot is this tip's, that every event is signed by the source or
-// by a member of the roster and follows the one before, and that every message
-// is the one that was signed.
+// by who investigated the channel on its day and follows the one before, and
+// that every message is the one that was signed.
 //
 // The source's key is taken from the keyslot, which only somebody who knew the
 // tip's key can have made: a server that was taken over after the tip came in
 // cannot put another source in its place.
 //
 // A message that cannot be opened is reported in its Err, and the rest is
-// still there to be read.
+// still there to be read. ErrUnreadable there means that its writer made it so.
 func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) (*OpenedTip, error) {
 	if file.Slots == nil {
 		return nil, fmt.Errorf("tip %s has no keyslots: %w", id, ErrInvalid)
@@ -69,7 +69,7 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 	for i, e := range file.Events {
 		notes[i] = []byte(e.Note)
 	}
-	c, err := verifyChain(id, notes, keyring{source: slot.Source, roster: r})
+	c, err := readChain(id, notes, &keyring{source: slot.Source, channel: slot.Channel, roster: r})
 	if err != nil {
 		return nil, err
 	}

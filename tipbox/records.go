@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"tipbox/crypto/receipt"
@@ -77,6 +76,10 @@ type tipRecord struct {
 	News    string   `json:"news"`    // day of the last message from the source
 	From    string   `json:"from"`    // who wrote last: FromSource or FromDesk
 	Files   int      `json:"files"`
+
+	Bytes      int `json:"bytes"`       // of all sealed messages
+	Replies    int `json:"replies"`     // messages of the desk's
+	ReplyBytes int `json:"reply_bytes"` // of the desk's sealed messages
 }
 
 func (t *tipRecord) item(id string) InboxItem {
@@ -150,8 +153,4 @@ const (
 // ValidTipID reports whether id can be the id of a tip.
 func ValidTipID(id string) bool {
 	return len(id) == tipIDLength && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") == ""
-}
-
-func eventNumber(k store.Key) (int, error) {
-	return strconv.Atoi(string(k[strings.LastIndexByte(string(k), '/')+1:]))
 }

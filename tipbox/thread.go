@@ -63,21 +63,37 @@ func (s *Service) loadTip(ctx context.Context, id string) (*tipRecord, store.Rev
 	return t, rec.Revision, err
 }
 
-// scanAll returns all records under a prefix.
-func (s *Service) scanAll(ctx context.Context, prefix store.Key) ([]store.Record, error) {
-	var all []store.Record
+// each calls f with every record under a prefix, until f returns an error.
+func (s *Service) each(ctx context.Context, prefix store.Key, f func(store.Record) error) error {
 	var after store.Key
 	for {
 		recs, err := s.cfg.Store.Scan(ctx, prefix, after, store.MaxScan)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, recs...)
+		for _, rec := range recs {
+			if err := f(rec); err != nil {
+				return err
+			}
+			after = rec.Key
+		}
 		if len(recs) < store.MaxScan {
-			return all, nil
+			return nil
 		}
-		after = recs[len(recs)-1].Key
 	}
+}
+
+// notes returns the events of a tip as they are stored.
+func (s *Service) notes(ctx context.Context, id string) ([][]byte, error) {
+	var notes [][]byte
+	err := s.each(ctx, keyEvents(id), func(rec store.Record) error {
+		notes = append(notes, rec.Value)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tip %s: %w", id, err)
+	}
+	return notes, nil
 }
 
 // A loadedTip is a tip's record with the revision it was read at.
@@ -86,21 +102,17 @@ type loadedTip struct {
 	revision store.Revision
 }
 
-// loadChain reads a tip and verifies its events.
+// loadChain reads a tip and its events.
 func (s *Service) loadChain(ctx context.Context, id string) (*loadedTip, *chain, error) {
 	t, rev, err := s.loadTip(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	recs, err := s.scanAll(ctx, keyEvents(id))
+	notes, err := s.notes(ctx, id)
 	if err != nil {
-		return nil, nil, fmt.Errorf("tip %s: %w", id, err)
+		return nil, nil, err
 	}
-	notes := make([][]byte, len(recs))
-	for i, rec := range recs {
-		notes[i] = rec.Value
-	}
-	c, err := verifyChain(id, notes, keyring{source: t.Source, roster: s.Roster()})
+	c, err := readChain(id, notes, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -154,16 +166,20 @@ func openDocument(e *Event, sealed []byte, id age.Identity) (*document, error) {
 	if hash(sealed) != e.Sealed {
 		return nil, fmt.Errorf("message %d of tip %s is not the one that was signed: %w", e.Number, e.Tip, ErrInvalid)
 	}
+	// Whatever is wrong from here on was so when it was signed.
+	unreadable := func(why error) error {
+		return fmt.Errorf("message %d of tip %s, by %s: %w: %w", e.Number, e.Tip, e.By, ErrUnreadable, why)
+	}
 	text, err := seal.OpenMessage(sealed, id)
 	if err != nil {
-		return nil, fmt.Errorf("message %d of tip %s: %w", e.Number, e.Tip, err)
+		return nil, unreadable(err)
 	}
 	doc := new(document)
 	if err := decodeStrict(text, doc); err != nil {
-		return nil, fmt.Errorf("message %d of tip %s: %w: %w", e.Number, e.Tip, ErrInvalid, err)
+		return nil, unreadable(err)
 	}
 	if doc.Version != recordVersion || doc.Tip != e.Tip || doc.Number != e.Number || len(doc.Files) != len(e.Files) {
-		return nil, fmt.Errorf("message %d of tip %s says it is another: %w", e.Number, e.Tip, ErrInvalid)
+		return nil, unreadable(errors.New("it says it is another"))
 	}
 	return doc, nil
 }
@@ -182,12 +198,7 @@ func (s *Service) FollowUp(ctx context.Context, d *Draft, nonce, lang, text stri
 	if err != nil {
 		return err
 	}
-	once := d.once("message "+nonce, text)
-	done, err := s.alreadySent(ctx, d.tip, once)
-	if err != nil || done {
-		return err
-	}
-	return s.appendFromSource(ctx, d, lang, text, once)
+	return s.appendFromSource(ctx, d, lang, text, d.once(text, "message", nonce))
 }
 
 // NewNonce makes the nonce of a follow-up form.
@@ -196,6 +207,8 @@ func NewNonce() string { return randomID(20) }
 // tries is how often an append that met another is done again.
 const tries = 16
 
+// appendFromSource adds the draft to its tip, unless a message with the same
+// once is there.
 func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, once string) error {
 	source, err := sourceKey(d.code)
 	if err != nil {
@@ -206,10 +219,8 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 		if err != nil {
 			return err
 		}
-		for _, e := range c.events {
-			if e.Once == once { // its twin came first
-				return nil
-			}
+		if c.has(once) {
+			return nil
 		}
 		e := c.next(ActionMessage, s.Today())
 		e.Once = once
@@ -217,7 +228,11 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 		if err != nil {
 			return err
 		}
-		err = d.apply(ctx, keySealed(e.Tip, e.Number), sealed, s.appending(t, e, note, sealed)...)
+		changes, err := s.appending(t, e, note, sealed)
+		if err != nil {
+			return err
+		}
+		err = d.apply(ctx, keySealed(e.Tip, e.Number), sealed, changes...)
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
@@ -225,15 +240,31 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 	return ErrConflict
 }
 
+// What a thread holds at most. The desk has half of it at most, so that no
+// member can shut the source out; and all of it can still be sent and read.
+const (
+	maxThread      = 2000     // messages
+	maxThreadBytes = 64 << 20 // of sealed messages
+)
+
 // appending is what writes a verified event and moves what is derived from it,
-// unless the tip has changed since it was read.
-func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte) []store.Change {
+// unless the tip has changed since it was read. ErrFull if there is no room.
+func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte) ([]store.Change, error) {
 	changed := *t.tipRecord
 	changed.Events = e.Number
 	changed.From = e.From()
 	changed.Files += len(e.Files)
+	changed.Bytes += len(sealed)
 	if changed.From == FromSource {
 		changed.News = e.Day
+	}
+	if changed.From == FromDesk {
+		changed.Replies++
+		changed.ReplyBytes += len(sealed)
+	}
+	if changed.Events > maxThread || changed.Bytes > maxThreadBytes ||
+		changed.From == FromDesk && (changed.Replies > maxThread/2 || changed.ReplyBytes > maxThreadBytes/2) {
+		return nil, ErrFull
 	}
 	changes := []store.Change{
 		store.Update(keyTip(e.Tip), encode(changed), t.revision),
@@ -244,7 +275,7 @@ func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte) []store
 	if changed.News != t.News {
 		changes = append(changes, store.Delete(keyInboxItem(t.tipRecord, e.Tip)))
 	}
-	return changes
+	return changes, nil
 }
 
 // SessionLife is how long a session token is valid.

@@ -70,6 +70,11 @@ var (
 	ErrReadersChanged = errors.New("already sent, to other readers")
 	// ErrConflict means that somebody else changed the thread meanwhile.
 	ErrConflict = errors.New("the thread has changed meanwhile")
+	// ErrFull means that a thread has no room for more.
+	ErrFull = errors.New("the thread is full")
+	// ErrUnreadable means that a message is the one that was signed and
+	// cannot be opened all the same: its writer, not the server, made it so.
+	ErrUnreadable = errors.New("it was written so that it cannot be read")
 	// ErrInvalid means that something is malformed, forged or out of place.
 	ErrInvalid = errors.New("refused")
 )

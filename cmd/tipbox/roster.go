@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/text/unicode/norm"
 
 	"tipbox/crypto/roster"
 )
@@ -97,7 +98,7 @@ func (c *rosterAddCmd) Run(a *app) error {
 	if !strings.Contains(text, "\n") {
 		return c.addServer(a, draft, text)
 	}
-	m := &roster.Member{Title: c.Title, Unit: c.Unit, Channels: c.Channel, CardText: string(data)}
+	m := &roster.Member{Title: c.Title, Unit: norm.NFC.String(strings.TrimSpace(c.Unit)), Channels: c.Channel, CardText: string(data)}
 	for _, role := range c.Role {
 		m.Roles = append(m.Roles, roster.Role(role))
 	}

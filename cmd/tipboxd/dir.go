@@ -89,7 +89,11 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	if err != nil {
 		return nil, err
 	}
-	if f.db, err = bolt.Open(f.file(databaseName), nil); err != nil {
+	f.db, err = bolt.Open(f.file(databaseName), &bolt.Config{MustExist: true})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is missing, and with it every tip: is a disk not mounted? Put the database back; nothing was changed", f.file(databaseName))
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := f.openService(ctx, channels, signed, log); err != nil {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // A Role is what a member may do. DESIGN: people, roles and the roster.
@@ -68,11 +70,13 @@ type Roster struct {
 	Servers      []string  `json:"servers"` // verifier keys of the desk's servers
 	Members      []*Member `json:"members"`
 
-	// Former members have no rights any more. Their cards stay, so that what
-	// they signed can be verified; one person may have several.
+	// Former members, and what members were before their roles changed. They
+	// have no rights any more; their cards, roles and channels stay, so that
+	// what they signed can be verified.
 	Former []*Member `json:"former,omitempty"`
 
-	sum [sha256.Size]byte // of the signed text
+	root string            // the verifier key of its signature
+	sum  [sha256.Size]byte // of the signed text
 }
 
 const rosterHeader = "tipbox roster v1\n"
@@ -117,18 +121,22 @@ func (r *Roster) Sign(root *SigningKey) ([]byte, error) {
 	return root.Sign(rosterHeader + string(r.Draft()))
 }
 
+// MaxReaders is the most members of a channel: every tip is sealed to each.
+const MaxReaders = 256
+
 // A Mark remembers which roster was seen last, so that an older one is
 // noticed. The zero Mark has seen none.
 type Mark struct {
+	Root   string `json:"root"` // the verifier key it was signed with
 	Serial int    `json:"serial"`
 	SHA256 string `json:"sha256"` // hex, of the signed text
 }
 
 // Mark is the mark of a roster that Open returned.
-func (r *Roster) Mark() Mark { return Mark{r.Serial, hex.EncodeToString(r.sum[:])} }
+func (r *Roster) Mark() Mark { return Mark{r.root, r.Serial, hex.EncodeToString(r.sum[:])} }
 
 // Open reads a signed roster. It must be signed by the root key whose verifier
-// key is given and must not be older than the mark (ErrOlder).
+// key is given and must not be older than the mark of that key (ErrOlder).
 func Open(signed []byte, rootVerifier string, last Mark) (*Roster, error) {
 	text, err := Verify(signed, rootVerifier)
 	if err != nil {
@@ -142,7 +150,10 @@ func Open(signed []byte, rootVerifier string, last Mark) (*Roster, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.sum = sha256.Sum256([]byte(text))
+	r.root, r.sum = rootVerifier, sha256.Sum256([]byte(text))
+	if last.Root != r.root {
+		return r, nil // another root key counts anew; who names it answers for it
+	}
 	if r.Serial < last.Serial {
 		return nil, fmt.Errorf("roster: serial %d after %d: %w", r.Serial, last.Serial, ErrOlder)
 	}
@@ -153,17 +164,13 @@ func Open(signed []byte, rootVerifier string, last Mark) (*Roster, error) {
 }
 
 // Add enters a member from that day on (2006-01-02), or enters them anew in
-// place of the one of that name, whose card becomes a former one if the new is
-// another.
+// place of the one of that name, who becomes a former member.
 func (r *Roster) Add(m *Member, day string) error {
 	card, err := ParseCard(m.CardText)
 	if err != nil {
 		return err
 	}
-	same := func(o *Member) bool { return o.CardText == card.Text }
 	changed := *r
-	changed.Former = slices.DeleteFunc(slices.Clone(r.Former), same)
-	changed.Members = slices.DeleteFunc(slices.Clone(r.Members), same)
 	changed.Remove(card.Name, day)
 	m.CardText, m.Card, m.Until = card.Text, card, ""
 	changed.Members = append(changed.Members, m)
@@ -183,21 +190,21 @@ func (r *Roster) Remove(name, day string) bool {
 	}
 	former := *m
 	former.Until = day
-	r.Former = append(slices.Clone(r.Former), &former)
+	same := func(o *Member) bool {
+		return o.CardText == m.CardText && slices.Equal(o.Roles, m.Roles) && slices.Equal(o.Channels, m.Channels)
+	}
+	r.Former = append(slices.DeleteFunc(slices.Clone(r.Former), same), &former)
 	r.Members = slices.DeleteFunc(slices.Clone(r.Members), func(o *Member) bool { return o == m })
 	return true
 }
 
-// Verifiers returns the verifier keys that signed, or sign, under that name:
-// the member's and those of former ones.
-func (r *Roster) Verifiers(name string) []string {
-	var found []string
-	for _, m := range slices.Concat(r.Members, r.Former) {
-		if m.Name() == name {
-			found = append(found, m.Card.Verifier)
-		}
-	}
-	return found
+// On returns who may have gone by that name on that day (2006-01-02), as far as
+// the roster tells: the member, and former ones that had not ended. It does not
+// tell since when.
+func (r *Roster) On(day, name string) []*Member {
+	return slices.DeleteFunc(slices.Concat(r.Members, r.Former), func(m *Member) bool {
+		return m.Name() != name || m.Until != "" && m.Until < day
+	})
 }
 
 // Member returns the member of that name, or nil.
@@ -268,6 +275,7 @@ func (r *Roster) validate() error {
 			problems = append(problems, once("server", hex.EncodeToString(key)))
 		}
 	}
+	cards, readers := make(map[string]bool), make(map[string]int)
 	for i, m := range slices.Concat(r.Members, r.Former) {
 		if m == nil {
 			return fmt.Errorf("member %d is null: %w", i+1, ErrFormat)
@@ -277,13 +285,22 @@ func (r *Roster) validate() error {
 			return fmt.Errorf("member %d: %w", i+1, err)
 		}
 		m.Card = card
-		problems = append(problems, m.validate(),
-			once("recipient of "+card.Name, card.Recipient.String()),
-			once("signing key of "+card.Name, hex.EncodeToString(card.Public())))
+		problems = append(problems, m.validate())
+		if !cards[card.Text] { // a former member may have come back, or changed roles
+			cards[card.Text] = true
+			problems = append(problems,
+				once("recipient of "+card.Name, card.Recipient.String()),
+				once("signing key of "+card.Name, hex.EncodeToString(card.Public())))
+		}
 		if former := i >= len(r.Members); former != (m.Until != "") {
 			problems = append(problems, fmt.Errorf("member %s: a former member has a day it ended, and no other: %w", card.Name, ErrFormat))
 		} else if !former {
 			problems = append(problems, once("member", card.Name))
+			for _, channel := range m.Channels {
+				if readers[channel]++; readers[channel] == MaxReaders+1 {
+					problems = append(problems, fmt.Errorf("channel %s has over %d members: %w", channel, MaxReaders, ErrFormat))
+				}
+			}
 		}
 	}
 	slices.SortFunc(r.Members, func(a, b *Member) int { return strings.Compare(a.Name(), b.Name()) })
@@ -324,6 +341,10 @@ func (m *Member) validate() error {
 	}
 	if !printable(m.Title) || !printable(m.Unit) {
 		return fail("title or unit is too long or holds control characters")
+	}
+	// A unit is left out by its text, so it must have one spelling.
+	if strings.TrimSpace(m.Unit) != m.Unit || !norm.NFC.IsNormalString(m.Unit) {
+		return fail("unit %q has spaces around it or is not in Unicode's normal form C", m.Unit)
 	}
 	return nil
 }

@@ -131,6 +131,23 @@ func Message(doc []byte, to ...*Recipient) ([]byte, error) {
 	return nil, fmt.Errorf("sealing a message: over %d bytes: %w", MaxMessage, ErrTooLong)
 }
 
+// IsMessage reports whether sealed has the form of a message sealed to so many
+// recipients, as far as can be told without a key.
+func IsMessage(sealed []byte, recipients int) bool {
+	header, err := age.ExtractHeader(bytes.NewReader(sealed))
+	if err != nil || bytes.Count(header, []byte("\n-> ")) != recipients {
+		return false
+	}
+	const nonce, chunk, tag = 16, 64 << 10, 16 // age-encryption.org/v1, payload
+	for _, size := range Buckets {
+		chunks := (size + chunk - 1) / chunk
+		if len(sealed) == len(header)+nonce+size+chunks*tag {
+			return true
+		}
+	}
+	return false
+}
+
 // OpenMessage opens what Message sealed and returns the document without its
 // padding.
 func OpenMessage(sealed []byte, id age.Identity) ([]byte, error) {

@@ -58,6 +58,10 @@ type Config struct {
 	// ReadOnly opens an existing file for reading only; several processes
 	// may do so at once. Apply is then store.ErrInvalid.
 	ReadOnly bool
+
+	// MustExist makes a missing file an error that wraps fs.ErrNotExist. Set
+	// it wherever a missing database is a loss and not a beginning.
+	MustExist bool
 }
 
 // DB is a store.Store in one file. Make it with Open.
@@ -97,6 +101,9 @@ func open(path string, cfg Config) (*DB, error) {
 		cfg.Timeout = time.Second
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !cfg.ReadOnly {
+		if cfg.MustExist {
+			return nil, err
+		}
 		if err := create(path); err != nil {
 			return nil, err
 		}

@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"tipbox/crypto/roster"
 	"tipbox/tipbox"
@@ -171,7 +173,7 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte) (io
 		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	var e Error
+	var e Error // in the words of a server that may lie
 	data, err := readAll(resp.Body, maxError)
 	if err != nil || json.Unmarshal(data, &e) != nil {
 		return nil, fmt.Errorf("the desk answered %d", resp.StatusCode)
@@ -181,7 +183,7 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte) (io
 			return nil, &remoteError{e.Message, k.err}
 		}
 	}
-	return nil, &remoteError{e.Message, errInternal}
+	return nil, &remoteError{"it failed: its operator finds the reason in its log", errInternal}
 }
 
 // connectionError tells apart what a person would do something else about.
@@ -198,10 +200,23 @@ func connectionError(err error) error {
 }
 
 // A remoteError is the server's own sentence with the error that it stands for.
+// The sentence is one short line, whatever the server sent.
 type remoteError struct {
 	message string
 	is      error
 }
 
-func (e *remoteError) Error() string { return e.message }
+func (e *remoteError) Error() string {
+	const most = 200
+	line := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, e.message)
+	if runes := []rune(line); len(runes) > most {
+		line = string(runes[:most]) + "…"
+	}
+	return "the desk says: " + line
+}
 func (e *remoteError) Unwrap() error { return e.is }

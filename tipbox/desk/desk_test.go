@@ -157,12 +157,12 @@ func TestErrorsCrossTheWireAsThemselves(t *testing.T) {
 	_, err = client(t, o, address, o.Key("carol").SigningKey).Inbox(ctx, "", 0)
 	wantErr(t, err, tipbox.ErrForbidden)
 	alice := client(t, o, address, o.Key("alice").SigningKey)
-	wantErr(t, alice.Append(ctx, id, []byte("x"), nil), tipbox.ErrInvalid)
+	wantErr(t, alice.Append(ctx, id, []byte("x"), nil), desk.ErrRefused)
 	wantErr(t, alice.Append(ctx, id, nil, make([]byte, 600<<10)), tipbox.ErrTooLong)
 	_, err = alice.Tip(ctx, "../roster")
 	wantErr(t, err, tipbox.ErrNotFound)
 	_, err = alice.Inbox(ctx, "a cursor with spaces", 0)
-	wantErr(t, err, tipbox.ErrInvalid)
+	wantErr(t, err, desk.ErrRefused)
 }
 
 func TestStrangersKeyIsRefused(t *testing.T) {

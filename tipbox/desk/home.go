@@ -14,7 +14,7 @@ import (
 	"tipbox/crypto/roster"
 )
 
-// A Home is a member's folder, mode 0700:
+// A Home is a member's folder; its files are 0600:
 //
 //	member.key    the member key, perhaps locked with a passphrase
 //	tipbox.toml   HomeConfig
@@ -54,10 +54,12 @@ func (h Home) Join(cfg HomeConfig, signed []byte) error {
 	if err := os.MkdirAll(string(h), 0o700); err != nil {
 		return fmt.Errorf("making the home: %w", err)
 	}
-	for name, data := range map[string][]byte{configFile: text, rosterFile: signed} {
-		if err := renameio.WriteFile(filepath.Join(string(h), name), data, 0o600); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
-		}
+	// The configuration comes last: it says that the home is set up.
+	if err := renameio.WriteFile(filepath.Join(string(h), rosterFile), signed, 0o600); err != nil {
+		return fmt.Errorf("writing %s: %w", rosterFile, err)
+	}
+	if err := renameio.WriteFile(filepath.Join(string(h), configFile), text, 0o600); err != nil {
+		return fmt.Errorf("writing %s: %w", configFile, err)
 	}
 	return nil
 }

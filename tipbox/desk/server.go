@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,6 +64,7 @@ func (s *server) handle(f func(http.ResponseWriter, *http.Request, *roster.Membe
 		control.SetReadDeadline(time.Now().Add(requestTime))
 		control.SetWriteDeadline(time.Now().Add(requestTime))
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+		defer s.aborted(r)
 		member, err := s.member(r)
 		if err == nil {
 			err = f(w, r, member)
@@ -71,6 +73,19 @@ func (s *server) handle(f func(http.ResponseWriter, *http.Request, *roster.Membe
 			s.fail(w, r, err)
 		}
 	})
+}
+
+// aborted is deferred: it turns a panic into one that only ends the connection,
+// and tells the operator where it was.
+func (s *server) aborted(r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler {
+		s.log.Error("a call of the desk failed: please report this", "route", route(r))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 func (s *server) member(r *http.Request) (*roster.Member, error) {
@@ -85,6 +100,9 @@ func (s *server) member(r *http.Request) (*roster.Member, error) {
 }
 
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, tipbox.ErrInvalid) {
+		err = fmt.Errorf("%w: %w", ErrRefused, err)
+	}
 	for _, k := range kinds() {
 		if errors.Is(err, k.err) {
 			s.send(w, k.status, Error{k.code, err.Error()})
@@ -114,7 +132,8 @@ func (s *server) send(w http.ResponseWriter, status int, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	w.Write(body) // an error here is a client that went away
+	// An error here is a client that went away.
+	io.Copy(newMoving(w), bytes.NewReader(body))
 	return nil
 }
 
@@ -156,7 +175,7 @@ func (s *server) getBlob(w http.ResponseWriter, r *http.Request, m *roster.Membe
 	}
 	defer blob.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
-	http.ServeContent(&moving{w, http.NewResponseController(w)}, r, "", time.Time{}, io.NewSectionReader(blob, 0, blob.Size()))
+	http.ServeContent(newMoving(w), r, "", time.Time{}, io.NewSectionReader(blob, 0, blob.Size()))
 	return nil
 }
 
@@ -166,9 +185,18 @@ type moving struct {
 	control *http.ResponseController
 }
 
-func (m *moving) Write(p []byte) (int, error) {
-	m.control.SetWriteDeadline(time.Now().Add(requestTime))
-	return m.ResponseWriter.Write(p)
+func newMoving(w http.ResponseWriter) *moving { return &moving{w, http.NewResponseController(w)} }
+
+// Write writes in pieces, each with time of its own.
+func (m *moving) Write(p []byte) (n int, err error) {
+	const piece = 32 << 10
+	for len(p) > 0 && err == nil {
+		m.control.SetWriteDeadline(time.Now().Add(requestTime))
+		var wrote int
+		wrote, err = m.ResponseWriter.Write(p[:min(piece, len(p))])
+		n, p = n+wrote, p[wrote:]
+	}
+	return n, err
 }
 
 func (s *server) postEvent(w http.ResponseWriter, r *http.Request, m *roster.Member) error {

@@ -27,7 +27,8 @@ func kinds() []kind {
 		{"forbidden", http.StatusForbidden, tipbox.ErrForbidden},
 		{"conflict", http.StatusConflict, tipbox.ErrConflict},
 		{"too_long", http.StatusRequestEntityTooLarge, tipbox.ErrTooLong},
-		{"refused", http.StatusUnprocessableEntity, tipbox.ErrInvalid},
+		{"full", http.StatusInsufficientStorage, tipbox.ErrFull},
+		{"refused", http.StatusUnprocessableEntity, ErrRefused},
 	}
 }
 
@@ -36,6 +37,11 @@ type kind struct {
 	status int
 	err    error
 }
+
+// ErrRefused means that the server took the request for malformed or out of
+// place. It is the server's tipbox.ErrInvalid, which at this end would say that
+// something of the server's did not verify.
+var ErrRefused = errors.New("the server refused it")
 
 // errInternal is the answer to whatever is not in the table: the operator
 // finds the detail in the log.

@@ -35,6 +35,8 @@ func (s *site) refuse(r *http.Request, p *page, err error) (status int, newToken
 		return say(http.StatusUnprocessableEntity, "error.channel")
 	case errors.Is(err, tipbox.ErrNoReaders):
 		return say(http.StatusUnprocessableEntity, "error.noreaders")
+	case errors.Is(err, tipbox.ErrFull):
+		return say(http.StatusInsufficientStorage, "error.full")
 	case errors.Is(err, tipbox.ErrConflict):
 		return say(http.StatusConflict, "error.conflict")
 	case errors.Is(err, tipbox.ErrExpired):
