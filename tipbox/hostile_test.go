@@ -294,7 +294,7 @@ func TestCheckNamesWhatIsDamaged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		altered := append([]byte("x"), rec.Value[1:]...)
+		altered := append([]byte{rec.Value[0] ^ 1}, rec.Value[1:]...)
 		if err := o.Store.Apply(ctx, store.Put(k, altered)); err != nil {
 			t.Fatal(err)
 		}

@@ -171,6 +171,7 @@ func (r *Roster) Add(m *Member, day string) error {
 		return err
 	}
 	changed := *r
+	changed.Members, changed.Former = slices.Clone(r.Members), slices.Clone(r.Former)
 	changed.Remove(card.Name, day)
 	m.CardText, m.Card, m.Until = card.Text, card, ""
 	changed.Members = append(changed.Members, m)
