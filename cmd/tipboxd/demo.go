@@ -51,10 +51,23 @@ func (c *demoCmd) Run(a *app) error {
 
 func (c *demoCmd) memberHome(name string) string { return filepath.Join(c.Dir, "members", name) }
 
+// demoMark is the file that tells a demo's folder, which may be begun again, from
+// any other, which must not be touched.
+const demoMark = "DEMO"
+
 // found makes the organisation: a root key, a server's folder, a member for
 // each role. The roster comes last: without it, the next start begins again.
 func (c *demoCmd) found() error {
-	if err := os.RemoveAll(filepath.Join(c.Dir, configName)); err != nil {
+	mark := filepath.Join(c.Dir, demoMark)
+	if _, err := os.Stat(mark); err == nil {
+		if err := os.RemoveAll(c.Dir); err != nil {
+			return err
+		}
+	}
+	if err := makeFolder(c.Dir); err != nil {
+		return err
+	}
+	if err := os.WriteFile(mark, []byte("A demo of Tipbox, for trying out only: every key lies in this folder.\n"), 0o600); err != nil {
 		return err
 	}
 	root, err := roster.NewSigningKey("root")
@@ -146,7 +159,7 @@ func (c *demoCmd) explain(a *app, sources, members net.Addr) {
 			tool = beside
 		}
 	}
-	tool += " --home " + c.memberHome(string(roster.Investigator))
+	tool += " --home " + quote(c.memberHome(string(roster.Investigator)))
 	a.print(`A demo of Tipbox, for trying out only: every key lies in %[1]s.
 
 Sources:  http://%[2]s/
@@ -165,4 +178,12 @@ code, at http://%[2]s/thread
 
 Stop with Ctrl-C. A second start uses what is there.
 `, c.Dir, sources, members, tool)
+}
+
+// quote is a path as a shell takes it.
+func quote(path string) string {
+	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

@@ -58,6 +58,7 @@ type folder struct {
 	key      *roster.SigningKey
 	db       *bolt.DB
 	blobs    *dir.Blobs
+	channels []tipbox.Channel
 	service  *tipbox.Service
 }
 
@@ -78,7 +79,7 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	if f.key, err = roster.ParseSigningKey(strings.TrimSpace(string(text))); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.file(deskKeyName), err)
 	}
-	channels, err := loadChannels(f.file(siteName))
+	f.channels, err = loadChannels(f.file(siteName))
 	if err != nil {
 		return nil, err
 	}
@@ -96,20 +97,20 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	if err != nil {
 		return nil, err
 	}
-	if err := f.openService(ctx, channels, signed, log); err != nil {
+	if err := f.openService(ctx, signed, log); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-func (f *folder) openService(ctx context.Context, channels []tipbox.Channel, signed []byte, log *slog.Logger) error {
+func (f *folder) openService(ctx context.Context, signed []byte, log *slog.Logger) error {
 	blobs, err := dir.Open(f.file(blobsName))
 	if err != nil {
 		return err
 	}
 	f.blobs = blobs
 	f.service, err = tipbox.New(tipbox.Config{
-		Store: f.db, Blobs: blobs, Root: f.config.Root, Channels: channels,
+		Store: f.db, Blobs: blobs, Root: f.config.Root, Channels: f.channels,
 		MaxFile: f.config.MaxFile << 20, Location: f.location, Log: log,
 	})
 	if err != nil {
@@ -117,6 +118,21 @@ func (f *folder) openService(ctx context.Context, channels []tipbox.Channel, sig
 	}
 	if err := f.service.InstallRoster(ctx, signed); err != nil {
 		return fmt.Errorf("%s: %w", f.file(rosterName), err)
+	}
+	return nil
+}
+
+// errUnfit means that a roster leaves the server useless.
+var errUnfit = errors.New("unfit for this server")
+
+// fit checks that somebody could read a tip and reach this server.
+func (f *folder) fit(r *roster.Roster) error {
+	if !slices.ContainsFunc(f.channels, func(c tipbox.Channel) bool { return len(r.Investigators(c.ID)) > 0 }) {
+		return fmt.Errorf("%w: nobody could read a tip, since no channel of the site has an investigator in %s", errUnfit, f.file(rosterName))
+	}
+	if !r.HasServer(f.key.Public()) {
+		return fmt.Errorf("%w: this server is not in %s, so members' tools would refuse it: tipbox roster add %s, sign, and try again",
+			errUnfit, f.file(rosterName), f.file(deskPubName))
 	}
 	return nil
 }

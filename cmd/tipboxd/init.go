@@ -38,6 +38,15 @@ func (c *initCmd) Run(a *app) error {
 			*flag.field = flag.given
 		}
 	}
+	if _, _, err := roster.VerifierPublic(cfg.Root); err != nil {
+		return fmt.Errorf("--root: %w", err)
+	}
+	if _, err := time.LoadLocation(cfg.Timezone); err != nil {
+		return fmt.Errorf("--timezone: %w", err)
+	}
+	if err := makeFolder(c.Dir); err != nil {
+		return err
+	}
 	verifier, err := initFolder(c.Dir, cfg)
 	if err != nil {
 		return err
@@ -50,23 +59,24 @@ func (c *initCmd) Run(a *app) error {
 	return nil
 }
 
-// initFolder makes a server's folder and returns the server's verifier key.
+// makeFolder makes a folder for us alone, or takes an empty one that is.
+func makeFolder(path string) error {
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.Mkdir(path, 0o700)
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if there, err := os.ReadDir(path); err != nil || len(there) > 0 {
+		return errors.Join(err, fmt.Errorf("%s is there and not empty: nothing was changed", path))
+	}
+	return checkModes(path)
+}
+
+// initFolder puts a server's files into an empty folder and returns the server's
+// verifier key.
 func initFolder(path string, cfg config) (verifier string, err error) {
-	if _, _, err := roster.VerifierPublic(cfg.Root); err != nil {
-		return "", fmt.Errorf("--root: %w", err)
-	}
-	if _, err := time.LoadLocation(cfg.Timezone); err != nil {
-		return "", fmt.Errorf("--timezone: %w", err)
-	}
-	if _, err := os.Lstat(filepath.Join(path, configName)); !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s is a server's folder already: nothing was changed", path)
-	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return "", err
-	}
-	if err := os.Chmod(path, 0o700); err != nil {
-		return "", err
-	}
 	key, err := roster.NewSigningKey("desk")
 	if err != nil {
 		return "", err

@@ -10,10 +10,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	_ "time/tzdata" // the organisation's days, also on a machine without zones
 
+	"tipbox/crypto/roster"
 	"tipbox/tipbox/desk"
 	"tipbox/tipbox/web"
 )
@@ -48,11 +50,8 @@ const (
 // serve serves the folder until the context ends. Ready is called once both
 // listeners accept.
 func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, members net.Addr) error) error {
-	if len(f.service.Channels()) == 0 {
-		return fmt.Errorf("nobody could read a tip: no channel of the site has an investigator in %s", f.file(rosterName))
-	}
-	if !f.service.Roster().HasServer(f.key.Public()) {
-		return fmt.Errorf("this server is not in %s, so members' tools would refuse it: tipbox roster add %s, sign, and try again", f.file(rosterName), f.file(deskPubName))
+	if err := f.fit(f.service.Roster()); err != nil {
+		return err
 	}
 	// Nothing is being received yet, so what no message names is left over
 	// from a crash.
@@ -102,12 +101,16 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 func shutdown(servers []*http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	var errs []error
-	for _, s := range servers {
-		if err := s.Shutdown(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("a request under way was cut off: %w", err), s.Close())
-		}
+	errs := make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() {
+			if err := s.Shutdown(ctx); err != nil {
+				errs[i] = errors.Join(fmt.Errorf("a request under way was cut off: %w", err), s.Close())
+			}
+		})
 	}
+	wg.Wait()
 	return errors.Join(errs...)
 }
 
@@ -126,26 +129,48 @@ func newServer(h http.Handler) *http.Server {
 func (f *folder) watchRoster(ctx context.Context, a *app) {
 	tick := time.NewTicker(rosterEvery)
 	defer tick.Stop()
-	last, _ := os.Stat(f.file(rosterName))
+	var settled os.FileInfo // of the file about which all is said
 	for {
+		info, err := os.Stat(f.file(rosterName))
+		if err == nil && (settled == nil || !os.SameFile(info, settled) || !info.ModTime().Equal(settled.ModTime()) || info.Size() != settled.Size()) {
+			settled = nil
+			if f.renewRoster(ctx, a) {
+				settled = info
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		info, err := os.Stat(f.file(rosterName))
-		if err != nil || last != nil && os.SameFile(info, last) && info.ModTime().Equal(last.ModTime()) && info.Size() == last.Size() {
-			continue
-		}
-		last = info
-		signed, err := os.ReadFile(f.file(rosterName))
-		if err == nil {
-			err = f.service.InstallRoster(ctx, signed)
-		}
-		if err != nil {
-			a.log.Error("the new roster is refused, the old one stays", "error", err)
-			continue
-		}
-		a.log.Info("new roster", "serial", f.service.Roster().Serial)
 	}
+}
+
+// renewRoster installs roster.note as it is now. It reports whether there is
+// nothing to try again: it is in force, or was refused for what it is.
+func (f *folder) renewRoster(ctx context.Context, a *app) bool {
+	before := f.service.Roster().Serial
+	signed, err := os.ReadFile(f.file(rosterName))
+	if err == nil {
+		var r *roster.Roster
+		if r, err = roster.Open(signed, f.config.Root, f.service.Roster().Mark()); err == nil {
+			err = f.fit(r)
+		}
+	}
+	if err == nil {
+		err = f.service.InstallRoster(ctx, signed)
+	}
+	if err != nil {
+		a.log.Error("the new roster is not taken up, the old one stays in force", "error", err)
+		for _, final := range []error{errUnfit, roster.ErrSignature, roster.ErrOlder, roster.ErrFormat, roster.ErrCard, roster.ErrDuplicate} {
+			if errors.Is(err, final) {
+				return true
+			}
+		}
+		return false
+	}
+	if now := f.service.Roster().Serial; now != before {
+		a.log.Info("new roster", "serial", now)
+	}
+	return true
 }

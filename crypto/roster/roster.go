@@ -151,6 +151,9 @@ func Open(signed []byte, rootVerifier string, last Mark) (*Roster, error) {
 		return nil, err
 	}
 	r.root, r.sum = rootVerifier, sha256.Sum256([]byte(text))
+	if r.Serial < 1 {
+		return nil, fmt.Errorf("roster: serial %d was never signed: %w", r.Serial, ErrOlder)
+	}
 	if last.Root != r.root {
 		return r, nil // another root key counts anew; who names it answers for it
 	}
