@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestStories(t *testing.T) {
 			}
 			env.Setenv("PATH", programs+string(os.PathListSeparator)+os.Getenv("PATH"))
 			env.Setenv("CANARY", canary)
-			env.Values[serverKey{}] = &server{}
+			env.Values[serverKey{}] = &server{output: new(output)}
 			env.Defer(func() { env.Values[serverKey{}].(*server).end(syscall.SIGKILL) })
 			return os.Mkdir(filepath.Join(env.WorkDir, "tmp"), 0o700)
 		},
@@ -50,6 +51,9 @@ func TestStories(t *testing.T) {
 			"nocanary": noCanaryCommand,
 			"random":   randomCommand,
 			"mode":     modeCommand,
+
+			"until-fails":  untilFailsCommand,
+			"until-logged": untilLoggedCommand,
 		},
 		UpdateScripts: *updateScripts,
 	})
@@ -72,11 +76,31 @@ func freeAddress() (string, error) {
 // A server is a running tipboxd of a script.
 type server struct {
 	cmd    *exec.Cmd
-	output bytes.Buffer
+	output *output
 	exited chan error
 }
 
 type serverKey struct{}
+
+// An output is what a program writes, to be read while it runs.
+type output struct {
+	mu   sync.Mutex
+	data []byte // guarded by mu
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.data = append(o.data, p...)
+	return len(p), nil
+}
+
+// Bytes is a copy of what was written.
+func (o *output) Bytes() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Clone(o.data)
+}
 
 func (s *server) end(sig syscall.Signal) error {
 	if s.cmd == nil {
@@ -97,11 +121,11 @@ func (s *server) end(sig syscall.Signal) error {
 // serve ARGS starts "tipboxd ARGS" and waits until it answers.
 func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(serverKey{}).(*server)
-	s.output.Reset()
+	s.output = new(output)
 	s.cmd = exec.Command(program("tipboxd"), args...)
 	s.cmd.Dir = ts.Getenv("WORK")
 	s.cmd.Env = []string{"TMPDIR=" + filepath.Join(ts.Getenv("WORK"), "tmp")}
-	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
+	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
 	ts.Check(s.cmd.Start())
 	s.exited = make(chan error, 1)
 	go func(cmd *exec.Cmd) { s.exited <- cmd.Wait() }(s.cmd)
@@ -110,7 +134,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case err := <-s.exited:
 			s.cmd = nil
-			ts.Fatalf("tipboxd ended: %v\n%s", err, &s.output)
+			ts.Fatalf("tipboxd ended: %v\n%s", err, s.output.Bytes())
 		default:
 		}
 		if _, err := visitor.get("/healthz"); err == nil {
@@ -118,7 +142,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(25 * time.Millisecond)
 	}
-	ts.Fatalf("tipboxd does not answer\n%s", &s.output)
+	ts.Fatalf("tipboxd does not answer\n%s", s.output.Bytes())
 }
 
 // stop [kill] ends the server, gracefully or with SIGKILL, and keeps what it
@@ -130,7 +154,7 @@ func stopCommand(ts *testscript.TestScript, neg bool, args []string) {
 		sig = syscall.SIGKILL
 	}
 	if err := s.end(sig); err != nil && sig == syscall.SIGTERM {
-		ts.Fatalf("%v\n%s", err, &s.output)
+		ts.Fatalf("%v\n%s", err, s.output.Bytes())
 	}
 	f, err := os.OpenFile(ts.MkAbs("server.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	ts.Check(err)
@@ -236,6 +260,29 @@ func modeCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// until-fails PROGRAM ARGS runs a program until it fails, for some seconds.
+func untilFailsCommand(ts *testscript.TestScript, neg bool, args []string) {
+	for range 100 {
+		if err := ts.Exec(program(args[0]), args[1:]...); err != nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	ts.Fatalf("it does not fail")
+}
+
+// until-logged TEXT waits until the server has logged the text.
+func untilLoggedCommand(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(serverKey{}).(*server)
+	for range 100 {
+		if bytes.Contains(s.output.Bytes(), []byte(args[0])) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	ts.Fatalf("not logged: %s", s.output.Bytes())
+}
+
 // nocanary PATH… searches all that is under the paths, names too, and what the
 // kernel shows of the running server, for the canary, the receipt, and the
 // source's address and agent.
@@ -290,7 +337,7 @@ func noCanaryCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	}
 	s := ts.Value(serverKey{}).(*server)
-	search("the server's output", bytes.Clone(s.output.Bytes()))
+	search("the server's output", s.output.Bytes())
 	if s.cmd != nil {
 		proc := filepath.Join("/proc", fmt.Sprint(s.cmd.Process.Pid))
 		for _, name := range []string{"cmdline", "environ", "comm", "maps"} {

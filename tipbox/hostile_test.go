@@ -381,3 +381,104 @@ func TestSweepRemovesWhatNoMessageNames(t *testing.T) {
 		t.Error("a file that is named was swept")
 	}
 }
+
+// TestWhoCouldNotSignIsNotHeard lets a server with the keys of members who may
+// not answer write into a thread: what it seals opens, but is not signed by
+// somebody who could.
+func TestWhoCouldNotSignIsNotHeard(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	o.Enter("dora", &roster.Member{Roles: []roster.Role{roster.Investigator}, Channels: []string{"bribery"}})
+	o.Install()
+	o.Submit("one")
+	id := o.Inbox("alice")[0].Tip
+	good, err := o.Service.Tip(ctx, o.Member("alice"), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Strike("bob") // on 2026-11-22
+	o.Install()
+	sealed, err := seal.Message([]byte(`{"v":1,"tip":"`+id+`","number":2,"text":"forged"}`), o.Open("alice", id).Slot.Key.Recipient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		by, day string
+		heard   bool
+	}{
+		{"alice", "2026-11-23", true},
+		{"bob", "2026-11-22", true}, // still a member on that day
+		{"bob", "2026-11-23", false},
+		{"carol", "2026-11-22", false}, // a reviewer
+		{"dora", "2026-11-22", false},  // of another channel
+	} {
+		file := clone(t, good)
+		file.Events = append(file.Events, tipbox.SealedEvent{Sealed: sealed, Note: event(t, o.Key(c.by).SigningKey, tipbox.Event{
+			Tip: id, Number: 2, Action: tipbox.ActionReply, Day: c.day, Before: sha([]byte(good.Events[0].Note)), Sealed: sha(sealed),
+		})})
+		opened, err := tipbox.OpenTip(file, id, o.Key("alice"), o.Service.Roster())
+		if c.heard != (err == nil) {
+			t.Errorf("%s on %s: %+v, %v", c.by, c.day, opened, err)
+		}
+	}
+}
+
+func TestAttachmentOfAnotherTipIsNotReached(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	o.Submit("one", files()...)
+	mine := o.Inbox("alice")[0].Tip
+	if _, err := o.Service.Submit(ctx, o.Draft(files()...), tipbox.Submission{Channel: "off-book-funds", Text: "two", LeaveOut: []string{"alice"}}); err != nil {
+		t.Fatal(err)
+	}
+	others := o.Inbox("bob")[0].Tip
+	if others == mine {
+		others = o.Inbox("bob")[1].Tip
+	}
+	blob := o.Open("bob", others).Messages[0].Files[0].Blob
+	_, err := o.Service.Attachment(ctx, o.Member("alice"), mine, blob)
+	wantErr(t, err, tipbox.ErrNotFound)
+}
+
+func TestFullThreadHasRoomForTheSource(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	code := o.Submit("one")
+	id := o.Inbox("alice")[0].Tip
+	alter := func(old, new string) {
+		t.Helper()
+		rec, err := o.Store.Get(ctx, store.Key("tip/"+id))
+		if err == nil {
+			err = o.Store.Apply(ctx, store.Put(rec.Key, []byte(strings.Replace(string(rec.Value), old, new, 1))))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	followUp := func() error {
+		d, err := o.Service.Reopen(ctx, code)
+		if err != nil {
+			return err
+		}
+		return o.Service.FollowUp(ctx, d, tipbox.NewNonce(), "en", "more")
+	}
+	reply := func() error {
+		note, sealed, err := o.Open("alice", id).Reply(o.Key("alice"), o.Service.Today(), "an answer")
+		if err != nil {
+			return err
+		}
+		return o.Service.Append(ctx, o.Member("alice"), id, note, sealed)
+	}
+	alter(`"replies":0`, `"replies":1000`)
+	wantErr(t, reply(), tipbox.ErrFull)
+	alter(`"replies":1000`, `"replies":0`)
+	alter(`"reply_bytes":0`, `"reply_bytes":33550000`)
+	wantErr(t, reply(), tipbox.ErrFull)
+	if err := followUp(); err != nil {
+		t.Error(err)
+	}
+	alter(`"reply_bytes":33550000`, `"reply_bytes":0`)
+	if err := reply(); err != nil {
+		t.Error(err)
+	}
+	alter(`"bytes":`, `"bytes":6700`) // digits before digits
+	wantErr(t, followUp(), tipbox.ErrFull)
+	alter(`"bytes":6700`, `"bytes":`)
+}

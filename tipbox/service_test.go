@@ -228,6 +228,11 @@ func TestSameFormForOtherReadersIsRefused(t *testing.T) {
 	wantErr(t, err, tipbox.ErrReadersChanged)
 	_, err = send(o, form, tipbox.Submission{Channel: "bribery", Text: "one, rather there"})
 	wantErr(t, err, tipbox.ErrReadersChanged)
+	// Also if the text is the same: a receipt would say that Bob is left out.
+	_, err = send(o, form, tipbox.Submission{Channel: "off-book-funds", Text: "one", LeaveOut: []string{"bob"}})
+	wantErr(t, err, tipbox.ErrReadersChanged)
+	_, err = send(o, form, tipbox.Submission{Channel: "bribery", Text: "one"})
+	wantErr(t, err, tipbox.ErrReadersChanged)
 	if got := len(o.Open("bob", o.Inbox("bob")[0].Tip).Messages); got != 1 {
 		t.Errorf("bob reads %d messages, want 1", got)
 	}

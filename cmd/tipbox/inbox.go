@@ -34,7 +34,7 @@ func (c *inboxCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		if len(page.Items) > c.Limit-len(items) || page.Next != "" && page.Next <= cursor {
+		if len(page.Items) > c.Limit-len(items) || page.Next != "" && (page.Next <= cursor || len(page.Items) == 0) {
 			return fmt.Errorf("the desk's pages make no sense: %w", tipbox.ErrInvalid)
 		}
 		items, cursor = append(items, page.Items...), page.Next
@@ -68,7 +68,7 @@ func (c *inboxCmd) Run(a *app) error {
 		a.say("No tips for you yet.\n")
 	case cursor != "":
 		a.say("There are more: tipbox inbox --after %s\n", cleanLine(cursor))
-	case !a.json:
+	case !a.json && len(items) > 0:
 		a.say("Read one: tipbox read %s\n", cleanLine(items[0].Tip))
 	}
 	return nil

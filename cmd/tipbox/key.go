@@ -30,6 +30,9 @@ func (c *keygenCmd) Run(a *app) error {
 	if err := a.writeKey(a.home.KeyFile(), key.Reveal(), c.Protect); err != nil {
 		return err
 	}
+	if a.json {
+		return (*cardCmd)(nil).print(a, key)
+	}
 	a.say("Your key is in %s. Keep a copy where only you get at it.\nNext, give your card to the root key's holder: tipbox card > %s.card\n", a.home.KeyFile(), key.Name())
 	return nil
 }
@@ -40,11 +43,15 @@ func (*cardCmd) Help() string {
 	return "Example: tipbox card > alice.card\n\nA card is public. Compare its fingerprint over the telephone with whoever enters it into the roster."
 }
 
-func (*cardCmd) Run(a *app) error {
+func (c *cardCmd) Run(a *app) error {
 	key, err := a.memberKey()
 	if err != nil {
 		return err
 	}
+	return c.print(a, key)
+}
+
+func (*cardCmd) print(a *app, key *roster.MemberKey) error {
 	card, err := key.Card()
 	if err != nil {
 		return err
@@ -75,10 +82,10 @@ func (c *joinCmd) Run(a *app) error {
 	cfg := desk.HomeConfig{Desk: c.Desk, Root: c.Root}
 	if old, err := a.home.Config(); err == nil && old.Root == cfg.Root {
 		last, err := a.home.Roster(old)
-		if err != nil {
-			return err
+		if err == nil {
+			_, err = a.home.Renew(old, last, signed)
 		}
-		if _, err := a.home.Renew(old, last, signed); err != nil {
+		if err != nil && !errors.Is(err, desk.ErrNoHome) {
 			return err
 		}
 	}
@@ -105,14 +112,22 @@ func (a *app) memberKey() (*roster.MemberKey, error) {
 	return key, nil
 }
 
-// readKey reads a key file, which nobody else may be able to read.
-func (a *app) readKey(path string) (string, error) {
+// checkPrivate checks that nobody else can read a file.
+func checkPrivate(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s can be read by others (mode %04o): chmod 600 it, and think about who may have read it", path, info.Mode().Perm())
+		return fmt.Errorf("%s can be read by others (mode %04o): chmod 600 it, and think about who may have read it", path, info.Mode().Perm())
+	}
+	return nil
+}
+
+// readKey reads a key file, which nobody else may be able to read.
+func (a *app) readKey(path string) (string, error) {
+	if err := checkPrivate(path); err != nil {
+		return "", err
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -178,6 +193,9 @@ func (a *app) newPassphrase() (string, error) {
 // passphrase reads a passphrase from --passphrase-file or the terminal.
 func (a *app) passphrase(prompt string) (string, error) {
 	if a.passphraseFile != "" {
+		if err := checkPrivate(a.passphraseFile); err != nil {
+			return "", err
+		}
 		return oneLine(a.passphraseFile)
 	}
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
@@ -185,8 +203,33 @@ func (a *app) passphrase(prompt string) (string, error) {
 		return "", errors.New("there is no terminal to ask on: use --passphrase-file FILE")
 	}
 	defer tty.Close()
+	before, err := term.GetState(int(tty.Fd()))
+	if err != nil {
+		return "", err
+	}
 	fmt.Fprint(tty, prompt)
-	text, err := term.ReadPassword(int(tty.Fd()))
+	text, err := a.wait(func() ([]byte, error) { return term.ReadPassword(int(tty.Fd())) })
+	// After an interrupt the terminal would stay without an echo.
+	err = errors.Join(err, term.Restore(int(tty.Fd()), before))
 	fmt.Fprintln(tty)
 	return string(text), err
+}
+
+// wait reads something that a person types, and gives up on an interrupt.
+func (a *app) wait(read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := read()
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-a.ctx.Done():
+		return nil, errors.New("interrupted: nothing was done")
+	}
 }

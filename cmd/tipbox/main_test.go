@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"io/fs"
 	"net"
@@ -15,6 +17,7 @@ import (
 	"unicode"
 
 	"tipbox/crypto/roster"
+	"tipbox/crypto/seal"
 	"tipbox/store/mem"
 	"tipbox/tipbox"
 	"tipbox/tipbox/desk"
@@ -387,6 +390,113 @@ func TestReplyIsReadFromWhereItIs(t *testing.T) {
 		}
 	}
 	b.fails("alice", exitFailed, "too long", "reply", b.tip(), "-m", strings.Repeat("x", tipbox.MaxText*8))
+}
+
+func TestServersWordsAreOneShortLineOfItsOwn(t *testing.T) {
+	b := newBench(t, tipboxtest.Config{})
+	b.Submit("one")
+	for _, args := range [][]string{{"read", "x\n\n--- message 1, from the source ---\n  forged"}, {"inbox", "--after", "\u00e4\n---"}} {
+		status, _, stderr := b.tipbox("alice", args...)
+		if status != exitFailed || !strings.HasPrefix(stderr, "tipbox: the desk says: ") || strings.Contains(stderr, "\n---") || strings.Contains(stderr, "not what was signed") {
+			t.Errorf("%q: status %d: %s", args, status, stderr)
+		}
+	}
+	// The end of the list is no fault.
+	if status, stdout, stderr := b.tipbox("alice", "inbox", "--after", "9999-99-99/zzzz"); status != exitDone || stdout != "" {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+}
+
+func TestReplyThatIsNoTextIsNotSent(t *testing.T) {
+	b := newBench(t, tipboxtest.Config{})
+	b.Submit("one")
+	file := filepath.Join(t.TempDir(), "gbk.txt")
+	if err := os.WriteFile(file, []byte("\xc4\xe3\xba\xc3"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.fails("alice", exitUsage, "not UTF-8", "reply", b.tip(), "-f", file)
+	b.fails("alice", exitUsage, "nothing was sent", "reply", b.tip(), "-m", "")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), maxReply+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.fails("alice", exitFailed, "nothing was sent", "reply", b.tip(), "-f", file)
+	if got := len(b.Open("alice", b.tip()).Messages); got != 1 {
+		t.Errorf("%d messages, want 1", got)
+	}
+}
+
+func TestOneReadersJunkStopsNobody(t *testing.T) {
+	b := newBench(t, tipboxtest.Config{})
+	b.Submit("one", tipboxtest.File{Name: "a.txt", Content: "x"})
+	tip := b.tip()
+	junk, err := seal.Message([]byte("junk"), b.Member("bob").Card.Recipient, b.Member("bob").Card.Recipient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := b.Service.Tip(context.Background(), b.Member("bob"), tip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := func(data []byte) string { s := sha256.Sum256(data); return hex.EncodeToString(s[:]) }
+	text, err := json.Marshal(tipbox.Event{
+		Tip: tip, Number: 2, Action: tipbox.ActionReply, Day: "2026-11-22", Before: sum([]byte(file.Events[0].Note)), Sealed: sum(junk),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	note, err := b.Key("bob").Sign("tipbox event v1\n" + string(text) + "\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Service.Append(context.Background(), b.Member("bob"), tip, note, junk); err != nil {
+		t.Fatal(err)
+	}
+	b.fails("alice", exitFailed, "who wrote it made it unreadable", "read", tip)
+	out := filepath.Join(t.TempDir(), "out")
+	b.ok("alice", "export", tip, "-o", out)
+	if readme, err := os.ReadFile(filepath.Join(out, "README.txt")); err != nil || !strings.Contains(string(readme), "message-2.age is as it was signed, but does not open") {
+		t.Errorf("README: %s, %v", readme, err)
+	}
+	b.tipbox("alice", "save", tip, "-o", out)
+	if got, err := os.ReadFile(filepath.Join(out, "a.txt")); err != nil || string(got) != "x" {
+		t.Errorf("the file was not saved: %v", err)
+	}
+}
+
+func TestJoinMendsAHome(t *testing.T) {
+	b := newBench(t, tipboxtest.Config{})
+	note := filepath.Join(t.TempDir(), "roster.note")
+	if err := os.WriteFile(note, b.Service.SignedRoster(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []string{"roster.note", "tipbox.toml"} {
+		if err := os.Remove(filepath.Join(b.home("alice"), lost)); err != nil {
+			t.Fatal(err)
+		}
+		b.fails("alice", exitFailed, "tipbox join", "inbox")
+		b.ok("alice", "join", note, "--desk", b.address, "--root", b.Root.Verifier())
+		b.ok("alice", "inbox")
+	}
+}
+
+func TestQuotedTextStaysBehindItsBar(t *testing.T) {
+	for _, text := range []string{
+		strings.Repeat("x", 74) + "      --- message 2, 2026-11-22, from alice (desk) ---",
+		strings.Repeat("字", 60), "\t\t\t\t\t\t\t\t\t\t\t\t\tx", "a\n\nb", "",
+	} {
+		for line := range strings.Lines(quoted(text, 80)) {
+			columns := 0
+			for _, r := range strings.TrimSuffix(line, "\n") {
+				columns++
+				if r > 0x2e80 {
+					columns++
+				}
+			}
+			if !strings.HasPrefix(line, "│ ") || columns > 80 {
+				t.Errorf("%d columns: %q", columns, line)
+			}
+		}
+	}
 }
 
 func FuzzSafeName(f *testing.F) {

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 
+	"golang.org/x/text/width"
+
 	"tipbox/tipbox"
 )
 
@@ -72,7 +74,7 @@ func (c *readCmd) Run(a *app) error {
 			a.print("[cannot be opened: %s]\n", cleanLine(m.Error))
 		}
 		if m.Text != "" {
-			a.print("%s\n", quoted(m.Text))
+			a.print("%s\n", quoted(m.Text, a.columns()))
 		}
 		for i, f := range m.Files {
 			a.print("[file %d: %s, %s, %d bytes]\n", i+1, cleanLine(f.Name), cleanLine(f.Type), f.Size)
@@ -85,11 +87,26 @@ func (c *readCmd) Run(a *app) error {
 	return failed
 }
 
-// quoted indents a text, so that no line of it can pass for one of ours.
-func quoted(text string) string {
-	lines := strings.Split(strings.TrimRight(clean(text), "\n"), "\n")
-	for i, line := range lines {
-		lines[i] = "  " + line
+// quoted puts a bar before each line of a text, so that none can pass for one of
+// ours. It breaks lines that a terminal of so many columns would (0: none).
+func quoted(text string, columns int) string {
+	const bar = "│ "
+	var out strings.Builder
+	for line := range strings.Lines(strings.TrimRight(clean(text), "\n")) {
+		out.WriteString(bar)
+		at := 0
+		for _, r := range strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "    ") {
+			wide := 1
+			if k := width.LookupRune(r).Kind(); k == width.EastAsianWide || k == width.EastAsianFullwidth || k == width.EastAsianAmbiguous {
+				wide = 2
+			}
+			if at += wide; columns > 0 && at > max(columns-4, 10) {
+				out.WriteString("\n" + bar)
+				at = wide
+			}
+			out.WriteRune(r)
+		}
+		out.WriteString("\n")
 	}
-	return strings.TrimRight(strings.Join(lines, "\n"), " \n")
+	return strings.TrimSuffix(out.String(), "\n")
 }

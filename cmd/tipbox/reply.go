@@ -1,17 +1,22 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"tipbox/crypto/seal"
+	"tipbox/tipbox/desk"
 )
 
 type replyCmd struct {
-	Tip     string `arg:"" help:"The tip, as the inbox names it."`
-	Message string `short:"m" help:"The answer." placeholder:"TEXT" xor:"text"`
-	File    string `short:"f" help:"Read the answer from FILE." type:"existingfile" placeholder:"FILE" xor:"text"`
+	Tip     string  `arg:"" help:"The tip, as the inbox names it."`
+	Message *string `short:"m" help:"The answer." placeholder:"TEXT" xor:"text"`
+	File    string  `short:"f" help:"Read the answer from FILE." type:"existingfile" placeholder:"FILE" xor:"text"`
 }
 
 func (*replyCmd) Help() string {
@@ -25,8 +30,11 @@ func (c *replyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if strings.TrimSpace(text) == "" {
-		return usageError{fmt.Errorf("the answer is empty: nothing was sent")}
+	switch text = strings.TrimPrefix(text, "\uFEFF"); {
+	case strings.TrimSpace(text) == "":
+		return usageError{errors.New("the answer is empty: nothing was sent")}
+	case !utf8.ValidString(text):
+		return usageError{errors.New("the answer is not UTF-8 text, so the source could not read it: nothing was sent. Convert it first: iconv -f GB18030 -t UTF-8 FILE")}
 	}
 	s, err := a.connect()
 	if err != nil {
@@ -41,22 +49,30 @@ func (c *replyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Append(a.ctx, c.Tip, note, sealed); err != nil {
+	if err := s.Append(a.ctx, c.Tip, note, sealed); errors.Is(err, desk.ErrUnreachable) {
+		return fmt.Errorf("%w: %w", errUncertain, err)
+	} else if err != nil {
 		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]string{"tip": c.Tip})
 	}
 	a.say("Sent. The source will see it with the receipt code.\n")
 	return nil
 }
 
-// maxReply bounds what is read of an answer, in bytes. What is over the
-// service's own limit is refused there.
-const maxReply = 1 << 20
+// errUncertain means that it is not known whether an answer was sent.
+var errUncertain = errors.New("whether it was sent is not known")
+
+// maxReply bounds what is read of an answer, in bytes. What is under it and
+// still too long for a message is refused later.
+const maxReply = seal.MaxMessage
 
 func (c *replyCmd) text(a *app) (string, error) {
 	var in io.Reader = a.stdin
 	switch {
-	case c.Message != "":
-		return c.Message, nil
+	case c.Message != nil:
+		return *c.Message, nil
 	case c.File != "":
 		f, err := os.Open(c.File)
 		if err != nil {
@@ -65,7 +81,10 @@ func (c *replyCmd) text(a *app) (string, error) {
 		defer f.Close()
 		in = f
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxReply))
+	data, err := a.wait(func() ([]byte, error) { return io.ReadAll(io.LimitReader(in, maxReply+1)) })
+	if len(data) > maxReply {
+		return "", fmt.Errorf("the answer is over %d bytes: nothing was sent", maxReply)
+	}
 	return string(data), err
 }
 

@@ -58,10 +58,13 @@ func (c *rosterInitCmd) Run(a *app) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if err := a.writeKey(a.rootFile(rootKeyName), rootKeyTitle+root.Reveal()+"\n", c.Protect); err != nil {
-		return err
+	// The key comes last: as long as there is none, this can be done again.
+	if _, err := os.Lstat(a.rootFile(rootKeyName)); errors.Is(err, fs.ErrNotExist) {
+		if err := errors.Join(os.MkdirAll(string(a.home), 0o700), a.writeDraft(draft)); err != nil {
+			return err
+		}
 	}
-	if err := a.writeDraft(draft); err != nil {
+	if err := a.writeKey(a.rootFile(rootKeyName), rootKeyTitle+root.Reveal()+"\n", c.Protect); err != nil {
 		return err
 	}
 	if a.json {

@@ -107,8 +107,12 @@ type usageError struct{ error }
 // hint says what to do next about an error.
 func hint(err error) string {
 	switch {
+	case errors.Is(err, tipbox.ErrUnreadable):
+		return "The server sent what was signed; who wrote it made it unreadable. The other messages are not touched by it."
 	case errors.Is(err, desk.ErrNoHome):
 		return "Set the folder up: tipbox keygen NAME, then tipbox join ROSTER --desk HOST:PORT --root KEY.\nIf it is elsewhere: tipbox --home DIR …"
+	case errors.Is(err, errUncertain):
+		return "The line broke before the desk had answered. Read the tip first: the answer may be there."
 	case errors.Is(err, desk.ErrUnreachable):
 		return "Is the server running, and is \"desk\" in tipbox.toml its address?"
 	case errors.Is(err, desk.ErrPeer):

@@ -93,15 +93,10 @@ func (c *saveCmd) save(a *app, s *session, tip *tipbox.OpenedTip, dir *os.Root, 
 	if err != nil {
 		return "", err
 	}
-	// The name is taken first, so that nothing can be overwritten.
-	name, reserved, err := create(dir, safeName(f.Name, fallback))
-	if err != nil {
-		return "", err
-	}
-	reserved.Close()
+	name = safeName(f.Name, fallback)
 	part, out, err := create(dir, name+".part")
 	if err != nil {
-		return "", errors.Join(err, dir.Remove(name))
+		return "", err
 	}
 	bar := a.progress(cleanLine(name), f.Size)
 	_, err = io.Copy(io.MultiWriter(out, bar), plain)
@@ -110,30 +105,62 @@ func (c *saveCmd) save(a *app, s *session, tip *tipbox.OpenedTip, dir *os.Root, 
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err == nil {
-		err = dir.Rename(part, name)
+		name, err = publish(dir, part, name)
 	}
 	if err != nil {
-		return "", errors.Join(err, dir.Remove(part), dir.Remove(name))
+		return "", errors.Join(err, dir.Remove(part))
 	}
 	return name, nil
 }
 
+// publish gives a file that is whole its name, or the name with a number, and
+// overwrites nothing.
+func publish(dir *os.Root, part, name string) (string, error) {
+	for n := 1; n < maxSame; n++ {
+		try := numbered(name, n)
+		err := dir.Link(part, try)
+		if err == nil {
+			return try, dir.Remove(part)
+		}
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		// A file system without links: take the name, then replace it.
+		name, taken, err := create(dir, name)
+		if err != nil {
+			return "", err
+		}
+		return name, errors.Join(taken.Close(), dir.Rename(part, name))
+	}
+	return "", errTooManySame(name)
+}
+
+const maxSame = 10_000 // files of one name
+
+func errTooManySame(name string) error {
+	return fmt.Errorf("there are too many files named %s", cleanLine(name))
+}
+
+// numbered is name for 1, else name with the number before its extension.
+func numbered(name string, n int) string {
+	if n == 1 {
+		return name
+	}
+	ext := filepath.Ext(name)
+	return fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(name, ext), n, ext)
+}
+
 // create makes a new file of that name, or of the name with a number, 0600.
 func create(dir *os.Root, name string) (string, *os.File, error) {
-	stem, ext := name, filepath.Ext(name)
-	stem = strings.TrimSuffix(stem, ext)
-	for n := 1; n < 10_000; n++ {
-		try := name
-		if n > 1 {
-			try = fmt.Sprintf("%s (%d)%s", stem, n, ext)
-		}
+	for n := 1; n < maxSame; n++ {
+		try := numbered(name, n)
 		f, err := dir.OpenFile(try, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
 		return try, f, err
 	}
-	return "", nil, fmt.Errorf("there are too many files named %s", cleanLine(name))
+	return "", nil, errTooManySame(name)
 }
 
 const maxSafeName = 120 // bytes, so that a number and ".part" still fit
