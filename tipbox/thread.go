@@ -2,16 +2,10 @@ package tipbox
 
 import (
 	"context"
-	"crypto/cipher"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
 
 	"filippo.io/age"
-	"golang.org/x/crypto/chacha20poly1305"
 
 	"tipbox/crypto/receipt"
 	"tipbox/crypto/seal"
@@ -276,46 +270,4 @@ func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte) ([]stor
 		changes = append(changes, store.Delete(keyInboxItem(t.tipRecord, e.Tip)))
 	}
 	return changes, nil
-}
-
-// SessionLife is how long a session token is valid.
-const SessionLife = 30 * time.Minute
-
-// sessions seals receipt codes for the forms of a thread's pages, with a key
-// that lives only in memory.
-type sessions struct{ aead cipher.AEAD }
-
-func newSessions() sessions {
-	key := make([]byte, chacha20poly1305.KeySize)
-	rand.Read(key)
-	aead, err := chacha20poly1305.NewX(key)
-	if err != nil {
-		panic(err) // only for a key of another length
-	}
-	return sessions{aead}
-}
-
-// Session makes a session token: the receipt code, sealed for SessionLife.
-func (s *Service) Session(code *receipt.Code) string {
-	nonce := make([]byte, s.sessions.aead.NonceSize(), 80)
-	rand.Read(nonce)
-	plain := binary.BigEndian.AppendUint64(code.Bytes(), uint64(s.cfg.Now().Add(SessionLife).Unix()))
-	return base64.RawURLEncoding.EncodeToString(s.sessions.aead.Seal(nonce, nonce, plain, nil))
-}
-
-// OpenSession returns the receipt code in a session token, or ErrExpired.
-func (s *Service) OpenSession(token string) (*receipt.Code, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	n := s.sessions.aead.NonceSize()
-	if err != nil || len(raw) < n {
-		return nil, fmt.Errorf("session: %w", ErrExpired)
-	}
-	plain, err := s.sessions.aead.Open(nil, raw[:n], raw[n:], nil)
-	if err != nil || len(plain) != 16+8 {
-		return nil, fmt.Errorf("session: %w", ErrExpired)
-	}
-	if s.cfg.Now().Unix() > int64(binary.BigEndian.Uint64(plain[16:])) {
-		return nil, fmt.Errorf("session: %w", ErrExpired)
-	}
-	return receipt.FromBytes(plain[:16])
 }

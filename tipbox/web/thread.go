@@ -2,7 +2,6 @@ package web
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -104,39 +103,21 @@ func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, 
 }
 
 func (s *site) postMessage(w http.ResponseWriter, r *http.Request) error {
-	var draft *tipbox.Draft
-	var code *receipt.Code
-	begin := func(fields url.Values) (err error) {
-		if draft != nil {
-			return nil
+	draft, sent, err := s.receive(w, r, func(fields url.Values) (*tipbox.Draft, error) {
+		code, err := s.codeOf(fields)
+		if err != nil {
+			return nil, err
 		}
-		if code, err = s.codeOf(fields); err != nil {
-			return err
-		}
-		draft, err = s.service.Reopen(r.Context(), code)
-		return err
-	}
-	defer func() {
-		if draft != nil {
-			draft.Abort()
-		}
-	}()
-	sent, err := readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
-		if err := begin(fields); err != nil {
-			return err
-		}
-		return draft.Attach(r.Context(), name, mediaType, content)
+		return s.service.Reopen(r.Context(), code)
 	})
-	if err == nil {
-		err = begin(sent.Values)
-	}
+	defer draft.Abort()
 	p := s.newPageIn(r, sent.Get("lang"), "thread.yours")
 	if err == nil {
 		err = s.service.FollowUp(r.Context(), draft, sent.Get("once"), p.Tag, sent.Get("text"))
 	}
 	if err == nil {
 		p.Notice = &notice{Text: p.T("notice.message")}
-		if s.renderThread(w, r, http.StatusOK, p, code, form{}) == nil {
+		if code, err := s.codeOf(sent.Values); err == nil && s.renderThread(w, r, http.StatusOK, p, code, form{}) == nil {
 			return nil
 		}
 		// The message is kept, which is what has to be said, thread or none.
@@ -147,10 +128,9 @@ func (s *site) postMessage(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, tipbox.ErrExpired) {
 		p.Notice = p.bad("error.session")
 	}
-	if code, err = s.codeOf(sent.Values); err == nil { // the message is bad, not the code
-		if s.renderThread(w, r, status, p, code, sent) == nil {
-			return nil
-		}
+	// Perhaps the message is bad, and not the code.
+	if code, err := s.codeOf(sent.Values); err == nil && s.renderThread(w, r, status, p, code, sent) == nil {
+		return nil
 	}
 	p.Title = "thread.title"
 	p.Data = codeForm{Code: sent.Get("code"), Keep: true, messageForm: s.messageForm(p, sent)}

@@ -83,27 +83,10 @@ func (s *site) renderTip(w http.ResponseWriter, status int, p *page, token strin
 }
 
 func (s *site) postTip(w http.ResponseWriter, r *http.Request) error {
-	var draft *tipbox.Draft
-	begin := func(fields url.Values) (err error) {
-		if draft == nil {
-			draft, err = s.service.NewTip(r.Context(), fields.Get("token"))
-		}
-		return err
-	}
-	defer func() {
-		if draft != nil {
-			draft.Abort()
-		}
-	}()
-	sent, err := readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
-		if err := begin(fields); err != nil {
-			return err
-		}
-		return draft.Attach(r.Context(), name, mediaType, content)
+	draft, sent, err := s.receive(w, r, func(fields url.Values) (*tipbox.Draft, error) {
+		return s.service.NewTip(r.Context(), fields.Get("token"))
 	})
-	if err == nil {
-		err = begin(sent.Values)
-	}
+	defer draft.Abort()
 	p := s.newPageIn(r, sent.Get("lang"), "tip.title")
 	var code *receipt.Code
 	if err == nil {
@@ -126,6 +109,27 @@ func (s *site) postTip(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return s.renderTip(w, status, p, token, sent)
+}
+
+// receive reads a form into a draft, which begin makes from the fields before the
+// first file. Abort the draft, also after an error.
+func (s *site) receive(w http.ResponseWriter, r *http.Request, begin func(url.Values) (*tipbox.Draft, error)) (draft *tipbox.Draft, sent form, err error) {
+	begun := func(fields url.Values) (err error) {
+		if draft == nil {
+			draft, err = begin(fields)
+		}
+		return err
+	}
+	sent, err = readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
+		if err := begun(fields); err != nil {
+			return err
+		}
+		return draft.Attach(r.Context(), name, mediaType, content)
+	})
+	if err == nil {
+		err = begun(sent.Values)
+	}
+	return draft, sent, err
 }
 
 func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code) error {
