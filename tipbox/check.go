@@ -18,6 +18,7 @@ type Report struct {
 	Tips     int      `json:"tips"`
 	Messages int      `json:"messages"`
 	Files    int      `json:"files"`
+	Erased   int      `json:"erased"`   // tips that are no longer there
 	Orphans  []string `json:"orphans"`  // blobs that no message names: harmless, removed by Sweep
 	Problems []string `json:"problems"` // what is damaged or missing
 }
@@ -28,9 +29,9 @@ type Report struct {
 // that no record names. What it finds amiss is in the report; the error is for
 // not being able to look.
 func (s *Service) Check(ctx context.Context) (*Report, error) {
-	c := &checker{s: s, named: make(map[string]bool), tips: make(map[string]bool)}
+	c := &checker{s: s, named: make(map[string]bool), tips: make(map[string]bool), erased: make(map[string]bool)}
 	c.report.Orphans, c.report.Problems = []string{}, []string{} // lists also in JSON
-	for _, step := range []func(context.Context) error{c.checkTips, c.checkIndexes, c.checkStrays, c.checkBlobs} {
+	for _, step := range []func(context.Context) error{c.checkTips, c.checkErasures, c.checkIndexes, c.checkStrays, c.checkBlobs} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("checking: %w", err)
 		}
@@ -43,6 +44,7 @@ type checker struct {
 	report Report
 	named  map[string]bool // blobs that an event names
 	tips   map[string]bool // ids
+	erased map[string]bool // ids whose erasure is not done
 }
 
 func (c *checker) problem(format string, args ...any) {
@@ -58,6 +60,9 @@ func (c *checker) checkTips(ctx context.Context) error {
 		if err != nil {
 			c.problem("%v", err)
 			return nil
+		}
+		if box, err := c.s.cfg.Store.Get(ctx, t.Box); err != nil || string(box.Value) != id {
+			c.problem("tip %s: its mailbox is missing or leads elsewhere: its source cannot come back", id)
 		}
 		slots, err := c.s.cfg.Store.Get(ctx, keySlots(id))
 		if err == nil {
@@ -127,6 +132,34 @@ func (c *checker) checkFile(ctx context.Context, f EventFile) error {
 	return nil
 }
 
+// checkErasures checks that nothing is left of what was erased, or says that the
+// next start goes on.
+func (c *checker) checkErasures(ctx context.Context) error {
+	return c.s.each(ctx, prefixErased, func(rec store.Record) error {
+		id := strings.TrimPrefix(string(rec.Key), string(prefixErased))
+		var e erasure
+		if err := decode(rec, &e); err != nil {
+			c.problem("%v", err)
+			return nil
+		}
+		if c.tips[id] {
+			c.problem("tip %s is there and erased", id)
+		}
+		c.report.Erased++
+		if !e.Done {
+			c.erased[id] = true
+			named, err := c.s.eventBlobs(ctx, id)
+			if err != nil {
+				c.problem("%v", err)
+			}
+			for blob := range named {
+				c.named[blob] = true // the erasure's to remove
+			}
+		}
+		return nil
+	})
+}
+
 // checkIndexes checks that mailboxes and inbox lines are one to a tip.
 func (c *checker) checkIndexes(ctx context.Context) error {
 	boxes, lines := make(map[string]bool), make(map[string]bool)
@@ -149,11 +182,6 @@ func (c *checker) checkIndexes(ctx context.Context) error {
 		lines[id] = true
 		return nil
 	})
-	for id := range c.tips {
-		if !boxes[id] {
-			c.problem("tip %s has no mailbox: its source cannot come back", id)
-		}
-	}
 	return err
 }
 
@@ -162,9 +190,9 @@ func (c *checker) checkStrays(ctx context.Context) error {
 	return c.s.each(ctx, "", func(rec store.Record) error {
 		parts := strings.Split(string(rec.Key), "/")
 		switch parts[0] {
-		case "tip", "box", "inbox":
+		case "tip", "box", "inbox", "erased":
 		case "slots", "event", "sealed":
-			if len(parts) < 2 || !c.tips[parts[1]] {
+			if len(parts) < 2 || !c.tips[parts[1]] && !c.erased[parts[1]] {
 				c.problem("record %s belongs to no tip", rec.Key)
 			}
 		case "form":
@@ -191,10 +219,13 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 	return err
 }
 
-// Sweep removes the blobs that no message names, as a crash leaves them, and
-// returns how many. Those of a tip that is damaged stay, and the error says so.
+// Sweep finishes erasures and removes the blobs that no message names, as a
+// crash leaves both, and returns how many blobs. Those of a tip that is damaged stay, and the error says so.
 // Call it only while nothing is being received.
 func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
+	if err := s.finishErasures(ctx); err != nil {
+		return 0, fmt.Errorf("finishing erasures: %w", err)
+	}
 	var blobs []string
 	err = s.cfg.Blobs.List(ctx, func(name string, _ int64) error {
 		blobs = append(blobs, name)
@@ -210,7 +241,7 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 	for _, name := range blobs {
 		if id := name[:min(tipIDLength, len(name))]; id != tip {
 			tip = id
-			if named, err = s.namedBlobs(ctx, tip); err != nil {
+			if named, err = s.eventBlobs(ctx, tip); err != nil {
 				unknown = append(unknown, err)
 			}
 		}
@@ -225,21 +256,22 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 	return removed, errors.Join(unknown...)
 }
 
-// namedBlobs returns the blobs that a tip's events name, or nil and an error
+// eventBlobs returns the blobs that a tip's events name, or nil and an error
 // rather than miss one.
-func (s *Service) namedBlobs(ctx context.Context, tip string) (map[string]bool, error) {
+func (s *Service) eventBlobs(ctx context.Context, id string) (map[string]bool, error) {
 	named := make(map[string]bool)
-	if !ValidTipID(tip) {
+	if !ValidTipID(id) {
 		return named, nil
 	}
-	_, c, err := s.loadChain(ctx, tip)
-	if errors.Is(err, store.ErrNotFound) {
-		return named, nil
-	}
+	notes, err := s.notes(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range c.events {
+	for _, note := range notes {
+		e, err := parseEvent(note)
+		if err != nil {
+			return nil, fmt.Errorf("tip %s: %w", id, err)
+		}
 		for _, f := range e.Files {
 			named[f.Blob] = true
 		}

@@ -23,6 +23,7 @@ const (
 	ActionTip     Action = "tip"     // by the source: the first message
 	ActionMessage Action = "message" // by the source: a follow-up
 	ActionReply   Action = "reply"   // by an investigator: an answer to the source
+	ActionErase   Action = "erase"   // by an investigator: takes the tip away, and is kept in its place
 )
 
 // Who a message is from.
@@ -40,7 +41,7 @@ type Event struct {
 	Action Action      `json:"action"`
 	Day    string      `json:"day"`              // 2006-01-02, never before the event before
 	Before string      `json:"before,omitempty"` // SHA-256 of the note before, hex
-	Sealed string      `json:"sealed"`           // SHA-256 of the sealed message, hex
+	Sealed string      `json:"sealed,omitempty"` // SHA-256 of the sealed message, hex; ActionErase has none
 	Files  []EventFile `json:"files,omitempty"`  // the message's attachments, in its order
 	Reply  string      `json:"reply,omitempty"`  // ActionTip: the source's reply recipient, SHA-256 of its text, hex
 	Once   string      `json:"once,omitempty"`   // by the source: the same for the same form sent twice, hex
@@ -61,7 +62,7 @@ const SourceName = "source"
 
 // From is FromSource or FromDesk.
 func (e *Event) From() string {
-	if e.Action == ActionReply {
+	if e.Action == ActionReply || e.Action == ActionErase {
 		return FromDesk
 	}
 	return FromSource
@@ -96,7 +97,7 @@ func (k keyring) verifiers(e *Event) []string {
 		if e.By == SourceName {
 			return []string{k.source}
 		}
-	case ActionReply:
+	case ActionReply, ActionErase:
 		var keys []string
 		for _, m := range k.roster.On(e.Day, e.By) {
 			if m.Investigates(k.channel) {
@@ -143,7 +144,7 @@ var hexHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (e *Event) validate() error {
 	fail := func(what string) error { return fmt.Errorf("%s: %w", what, ErrInvalid) }
-	if !slices.Contains([]Action{ActionTip, ActionMessage, ActionReply}, e.Action) {
+	if !slices.Contains([]Action{ActionTip, ActionMessage, ActionReply, ActionErase}, e.Action) {
 		return fail("action")
 	}
 	if !ValidTipID(e.Tip) {
@@ -152,7 +153,10 @@ func (e *Event) validate() error {
 	if _, err := time.Parse(time.DateOnly, e.Day); err != nil {
 		return fail("day")
 	}
-	if !hexHash.MatchString(e.Sealed) || e.Number > 1 && !hexHash.MatchString(e.Before) {
+	if (e.Action == ActionErase) != (e.Sealed == "") {
+		return fail("message")
+	}
+	if e.Sealed != "" && !hexHash.MatchString(e.Sealed) || e.Number > 1 && !hexHash.MatchString(e.Before) {
 		return fail("hash")
 	}
 	if (e.Number == 1) != (e.Action == ActionTip) || (e.Number == 1) != (e.Before == "") || e.Number < 1 {

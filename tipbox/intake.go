@@ -238,12 +238,12 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 		return err
 	}
 	rec := &tipRecord{
-		Version: recordVersion, Channel: sub.Channel, Day: e.Day, Readers: names,
+		Version: recordVersion, Box: keyBox(d.code), Channel: sub.Channel, Day: e.Day, Readers: names,
 		Key: d.to.String(), Reply: replyTo, Source: source.Verifier(),
 		Events: 1, News: e.Day, From: FromSource, Files: len(d.files), Bytes: len(sealed),
 	}
 	return d.apply(ctx, keySealed(d.tip, 1), sealed,
-		store.Create(keyBox(d.code), []byte(d.tip)),
+		store.Create(rec.Box, []byte(d.tip)),
 		store.Create(keyTip(d.tip), encode(rec)),
 		store.Create(keySlots(d.tip), encode(slots)),
 		store.Create(keyEvent(d.tip, 1), note),

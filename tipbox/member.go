@@ -103,6 +103,7 @@ func (s *Service) Tip(ctx context.Context, m *roster.Member, id string) (*TipFil
 	if err != nil {
 		return nil, err
 	}
+	s.markRead(ctx, id, t)
 	slots, err := s.cfg.Store.Get(ctx, keySlots(id))
 	if err != nil {
 		return nil, fmt.Errorf("tip %s: keyslots: %w", id, err)
@@ -123,6 +124,29 @@ func (s *Service) Tip(ctx context.Context, m *roster.Member, id string) (*TipFil
 		file.Events = append(file.Events, SealedEvent{Note: string(note), Sealed: sealed.Value})
 	}
 	return file, nil
+}
+
+// markRead notes that a member has fetched the tip, before it is handed out: from
+// then on it is not the source's alone to erase.
+func (s *Service) markRead(ctx context.Context, id string, t *loadedTip) {
+	var err error
+	for range tries {
+		if t.Read {
+			return
+		}
+		read := *t.tipRecord
+		read.Read = true
+		err = s.cfg.Store.Apply(ctx, store.Update(keyTip(id), encode(read), t.revision))
+		if !errors.Is(err, store.ErrConflict) {
+			break
+		}
+		if t.tipRecord, t.revision, err = s.loadTip(ctx, id); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		s.cfg.Log.Error("not noted that a tip was read", "tip", id, "error", err)
+	}
 }
 
 // mayRead checks that the member is one now and reads tips at all.
@@ -179,7 +203,7 @@ const maxSealed = seal.MaxMessage + 16<<10
 // Append adds an event that the member signed, with its sealed message. It
 // checks that the member may, and that the event follows the tip's last one:
 // ErrConflict if another came first. Its day must be today, give or take one
-// for clocks and time zones.
+// for clocks and time zones. ActionErase takes the tip away.
 func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note, sealed []byte) error {
 	if _, err := s.tipFor(ctx, m, id); err != nil {
 		return err
@@ -202,7 +226,7 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 		return ErrConflict
 	case len(e.Files) > 0:
 		return fmt.Errorf("a reply has no files: %w", ErrInvalid)
-	case e.Sealed != hash(sealed) || !seal.IsMessage(sealed, replyRecipients):
+	case e.Action != ActionErase && (e.Sealed != hash(sealed) || !seal.IsMessage(sealed, replyRecipients)):
 		return fmt.Errorf("the message is not the one that was signed, or none: %w", ErrInvalid)
 	}
 	// What the past was signed with, a former key too, signs nothing new.
@@ -214,6 +238,9 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	}
 	if err := c.extend(e, note); err != nil {
 		return err
+	}
+	if e.Action == ActionErase {
+		return s.eraseSigned(ctx, m, t, e, note)
 	}
 	changes, err := s.appending(t, e, note, sealed)
 	if err != nil {

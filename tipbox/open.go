@@ -110,6 +110,12 @@ func (a *Attachment) Open(sealed io.Reader, key age.Identity) (io.Reader, error)
 	return seal.OpenAttachment(sealed, want, key)
 }
 
+// Erase makes the event that erases the tip, as it was when it was opened: the
+// server refuses it if there is news.
+func (o *OpenedTip) Erase(key *roster.MemberKey, today string) (note []byte, err error) {
+	return o.chain.next(ActionErase, today).sign(key.SigningKey)
+}
+
 // Reply makes the event and the sealed message of an answer to the source:
 // readable by the tip's readers and by the source with the receipt code. It
 // is signed by the member and dated today (2006-01-02), or as the last message

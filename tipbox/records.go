@@ -24,12 +24,14 @@ import (
 //	sealed/ID/NNNNNN    the age file that the event of that number names
 //	box/HASH            the ID of the tip whose mailbox locator has that hash
 //	inbox/CHANNEL/D/ID  InboxItem; D orders by the last news, newest first
+//	erased/ID           erasure: who erased that tip
 //	form/ID             formKey
 //	meta/roster         roster.Mark of the newest roster installed
 const (
 	keyRosterMark = store.Key("meta/roster")
 	prefixForm    = store.Key("form/")
 	prefixTip     = store.Key("tip/")
+	prefixErased  = store.Key("erased/")
 )
 
 func keyTip(id string) store.Key           { return prefixTip + store.Key(id) }
@@ -43,6 +45,8 @@ func keyInbox(channel string) store.Key    { return store.Key("inbox/" + channel
 func keyInboxItem(t *tipRecord, id string) store.Key {
 	return keyInbox(t.Channel) + store.Key(newestFirst(t.News)+"/"+id)
 }
+
+func keyErased(id string) store.Key { return prefixErased + store.Key(id) }
 
 // keyBox names a mailbox. The locator itself is never stored.
 func keyBox(code *receipt.Code) store.Key {
@@ -65,17 +69,19 @@ func newestFirst(day string) string {
 
 // tipRecord is what the server knows of a tip in the clear.
 type tipRecord struct {
-	Version int      `json:"v"`
-	Channel string   `json:"channel"`
-	Day     string   `json:"day"`     // of receipt
-	Readers []string `json:"readers"` // members who have a keyslot
-	Key     string   `json:"key"`     // the tip key's recipient, age1pq1…
-	Reply   string   `json:"reply"`   // the source's reply recipient, age1pq1…
-	Source  string   `json:"source"`  // the source's verifier key
-	Events  int      `json:"events"`  // how many there are
-	News    string   `json:"news"`    // day of the last message from the source
-	From    string   `json:"from"`    // who wrote last: FromSource or FromDesk
-	Files   int      `json:"files"`
+	Version int       `json:"v"`
+	Box     store.Key `json:"box"` // of the mailbox
+	Channel string    `json:"channel"`
+	Day     string    `json:"day"`     // of receipt
+	Readers []string  `json:"readers"` // members who have a keyslot
+	Key     string    `json:"key"`     // the tip key's recipient, age1pq1…
+	Reply   string    `json:"reply"`   // the source's reply recipient, age1pq1…
+	Source  string    `json:"source"`  // the source's verifier key
+	Events  int       `json:"events"`  // how many there are
+	News    string    `json:"news"`    // day of the last message from the source
+	From    string    `json:"from"`    // who wrote last: FromSource or FromDesk
+	Files   int       `json:"files"`
+	Read    bool      `json:"read"` // a member has fetched it
 
 	Bytes      int `json:"bytes"`       // of all sealed messages
 	Replies    int `json:"replies"`     // messages of the desk's

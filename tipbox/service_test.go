@@ -106,7 +106,7 @@ func TestTipIsReadAnsweredAndTheAnswerRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantThread := &tipbox.Thread{Channel: "off-book-funds", Day: "2026-11-22", Messages: []tipbox.ThreadMessage{
+	wantThread := &tipbox.Thread{Channel: "off-book-funds", Day: "2026-11-22", Read: true, Messages: []tipbox.ThreadMessage{
 		{From: "source", Day: "2026-11-22", Files: 2},
 		{From: "desk", Day: "2026-11-24", Text: "Which account? " + canary},
 		{From: "source", Day: "2026-11-24", Files: 1},

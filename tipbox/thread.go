@@ -18,6 +18,7 @@ import (
 type Thread struct {
 	Channel  string
 	Day      string // of receipt
+	Read     bool   // a member has fetched it
 	Messages []ThreadMessage
 }
 
@@ -127,7 +128,7 @@ func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, erro
 	if err != nil {
 		return nil, err
 	}
-	thread := &Thread{Channel: t.Channel, Day: t.Day}
+	thread := &Thread{Channel: t.Channel, Day: t.Day, Read: t.Read}
 	for _, e := range c.events {
 		m := ThreadMessage{From: e.From(), Day: e.Day, Files: len(e.Files)}
 		if m.From == FromDesk {
@@ -210,6 +211,9 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 	}
 	for range tries {
 		t, c, err := s.loadChain(ctx, d.tip)
+		if errors.Is(err, store.ErrNotFound) {
+			return ErrNoThread // erased meanwhile
+		}
 		if err != nil {
 			return err
 		}

@@ -95,6 +95,10 @@ type Channel struct {
 	ID       string
 	Title    map[string]string
 	Guidance map[string]string
+
+	// KeepDays is the retention rule: a tip that was answered is erased so
+	// many days after its last message. 0: none is.
+	KeepDays int `toml:"keep_days"`
 }
 
 // Config is what a Service needs. Store, Blobs and Root are required; the rest

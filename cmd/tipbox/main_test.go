@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"net"
 	"net/http"
@@ -496,6 +497,20 @@ func TestQuotedTextStaysBehindItsBar(t *testing.T) {
 				t.Errorf("%d columns: %q", columns, line)
 			}
 		}
+	}
+}
+
+func TestEraseSaysYesAndSeesNoNews(t *testing.T) {
+	b := newBench(t, tipboxtest.Config{})
+	code := b.Submit("one", tipboxtest.File{Name: "a", Content: "b"})
+	tip := b.tip()
+	b.fails("alice", exitUsage, "--yes", "erase", tip)
+	b.fails("carol", exitFailed, "investigator", "erase", tip, "--yes")
+	b.ok("alice", "read", tip)
+	b.ok("alice", "erase", tip, "--yes")
+	b.fails("bob", exitFailed, "not found", "read", tip)
+	if _, err := b.Service.Thread(context.Background(), code); !errors.Is(err, tipbox.ErrNoThread) {
+		t.Errorf("the thread: %v", err)
 	}
 }
 

@@ -38,6 +38,7 @@ type commands struct {
 	Reply  replyCmd  `cmd:"" help:"Answer the source of a tip."`
 	Save   saveCmd   `cmd:"" help:"Decrypt a tip's attachments into a folder."`
 	Export exportCmd `cmd:"" help:"Write a tip as plain age files that the stock age program opens."`
+	Erase  eraseCmd  `cmd:"" help:"Take a tip away for good."`
 	Roster rosterCmd `cmd:"" help:"Keep the organisation's roster (for whoever holds the root key)."`
 }
 

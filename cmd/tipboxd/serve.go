@@ -89,6 +89,7 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 	watch, stopWatching := context.WithCancel(a.ctx)
 	defer stopWatching()
 	go f.watchRoster(watch, a)
+	go f.retain(watch, a)
 	select {
 	case err = <-failed:
 	case <-a.ctx.Done():

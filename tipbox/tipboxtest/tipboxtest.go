@@ -34,6 +34,8 @@ type Config struct {
 	Store   store.Store // mem.New() if nil
 	Blobs   store.Blobs // mem.NewBlobs() if nil
 	MaxFile int64       // 16 MiB if 0
+
+	KeepDays int // retention of each channel
 }
 
 // An Org is an organisation. Its members are
@@ -87,9 +89,9 @@ func New(t testing.TB, cfg Config) *Org {
 		Store: o.Store, Blobs: o.Blobs, Root: o.Root.Verifier(), MaxFile: cfg.MaxFile, Now: o.Clock.Now,
 		Log: slog.New(slog.NewTextHandler(o.Log, nil)),
 		Channels: []tipbox.Channel{
-			channel("off-book-funds", "Off-book funds", "小金库"),
-			channel("bribery", "Bribery", "贿赂"),
-			channel("unread", "Nobody reads this", "无人阅读"),
+			channel("off-book-funds", "Off-book funds", "小金库", cfg.KeepDays),
+			channel("bribery", "Bribery", "贿赂", cfg.KeepDays),
+			channel("unread", "Nobody reads this", "无人阅读", cfg.KeepDays),
 		},
 	})
 	if err != nil {
@@ -101,9 +103,10 @@ func New(t testing.TB, cfg Config) *Org {
 	return o
 }
 
-func channel(id, en, zh string) tipbox.Channel {
+func channel(id, en, zh string, keepDays int) tipbox.Channel {
 	return tipbox.Channel{
 		ID:       id,
+		KeepDays: keepDays,
 		Title:    map[string]string{"en": en, "zh-Hans": zh},
 		Guidance: map[string]string{"en": en + ", in a sentence.", "zh-Hans": zh + "。"},
 	}

@@ -95,7 +95,7 @@ func (f *form) parse(in *body, contentType string, file takeFile) error {
 	case kind == "application/x-www-form-urlencoded":
 		return f.parseURLEncoded(in)
 	case kind == "multipart/form-data":
-		return f.parseMultipart(in, multipart.NewReader(in, params["boundary"]), file)
+		return f.parseMultipart(in, multipart.NewReader(bufio.NewReaderSize(in, 256<<10), params["boundary"]), file)
 	}
 	return errForm
 }

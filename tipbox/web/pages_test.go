@@ -153,7 +153,7 @@ func checkLinks(t *testing.T, a *answer) {
 				t.Errorf("a link leads to %q", n.attr["href"])
 			}
 		case "form":
-			if !slices.Contains([]string{"/tip", "/thread", "/thread/message", "/thread/receipt"}, n.attr["action"]) || n.attr["method"] != "post" {
+			if !slices.Contains([]string{"/tip", "/thread", "/thread/message", "/thread/receipt", "/thread/erase"}, n.attr["action"]) || n.attr["method"] != "post" {
 				t.Errorf("a form: %v", n.attr)
 			}
 		}

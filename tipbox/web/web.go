@@ -75,6 +75,7 @@ func New(cfg Config) (http.Handler, error) {
 	s.homeRoutes(r)
 	s.tipRoutes(r)
 	s.threadRoutes(r)
+	s.eraseRoutes(r)
 	r.Handle("/healthz", s.handle(func(w http.ResponseWriter, r *http.Request) error {
 		return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
 	})).Methods("GET", "HEAD")

@@ -1,0 +1,202 @@
+package tipbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tipbox/crypto/receipt"
+	"tipbox/crypto/roster"
+	"tipbox/store"
+)
+
+// Erasing takes a tip away in steps, none of which can be undone:
+//
+//  1. one Apply removes the mailbox, the keyslots, the inbox line and the tip's
+//     record, and leaves an erasure in their place. From here on nobody opens
+//     the tip: its key is gone, and the code looks like one never given out.
+//  2. its blobs, then its messages, are removed.
+//  3. the erasure is noted as done.
+//
+// A crash leaves an erasure that is not done; Sweep finishes it. What is left for
+// good is who erased which tip, on which day. The bytes are gone from the folder
+// only after the store was compacted.
+type erasure struct {
+	Day  string `json:"day"`
+	By   string `json:"by"`             // ErasedByRule, SourceName or a member's name
+	Note string `json:"note,omitempty"` // a member's signed event
+	Done bool   `json:"done"`
+}
+
+// ErasedByRule is who erases when a channel's retention rule does.
+const ErasedByRule = "rule"
+
+// EraseOwn erases the tip of a receipt code, if no member has fetched it yet:
+// else ErrForbidden, for then it is not the source's alone any more.
+func (s *Service) EraseOwn(ctx context.Context, code *receipt.Code) error {
+	for range tries {
+		id, t, rev, err := s.find(ctx, code)
+		if err != nil {
+			return err
+		}
+		if t.Read {
+			return fmt.Errorf("it has been read: %w", ErrForbidden)
+		}
+		err = s.erase(ctx, id, &loadedTip{t, rev}, erasure{Day: s.Today(), By: SourceName})
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// eraseSigned erases a tip for a member who signed the event that says so.
+func (s *Service) eraseSigned(ctx context.Context, m *roster.Member, t *loadedTip, e *Event, note []byte) error {
+	err := s.erase(ctx, e.Tip, t, erasure{Day: e.Day, By: m.Name(), Note: string(note)})
+	if errors.Is(err, store.ErrConflict) {
+		return ErrConflict
+	}
+	return err
+}
+
+// Retain erases the tips whose channel's rule says so: KeepDays days after the
+// last message of either side. One that waits for an answer is never erased by
+// a rule. It returns how many.
+func (s *Service) Retain(ctx context.Context) (erased int, err error) {
+	for _, c := range s.cfg.Channels {
+		if c.KeepDays <= 0 {
+			continue
+		}
+		limit := s.cfg.Now().In(s.cfg.Location).AddDate(0, 0, -c.KeepDays).Format(time.DateOnly)
+		n, err := s.retain(ctx, c.ID, limit)
+		if erased += n; err != nil {
+			return erased, fmt.Errorf("erasing by the rule of channel %s: %w", c.ID, err)
+		}
+	}
+	return erased, nil
+}
+
+// retain erases what had its last message before the day.
+func (s *Service) retain(ctx context.Context, channel, day string) (erased int, err error) {
+	prefix := keyInbox(channel)
+	after := prefix + store.Key(newestFirst(day)+"/~") // behind all of that day
+	for {
+		recs, err := s.cfg.Store.Scan(ctx, prefix, after, store.MaxScan)
+		if err != nil {
+			return erased, err
+		}
+		for _, rec := range recs {
+			id := string(rec.Key[strings.LastIndexByte(string(rec.Key), '/')+1:])
+			done, err := s.retainTip(ctx, id, day)
+			if err != nil {
+				return erased, err
+			}
+			if done {
+				erased++
+			}
+			after = rec.Key
+		}
+		if len(recs) < store.MaxScan {
+			return erased, nil
+		}
+	}
+}
+
+func (s *Service) retainTip(ctx context.Context, id, day string) (bool, error) {
+	t, c, err := s.loadChain(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if t.From != FromDesk || c.last().Day >= day {
+		return false, nil
+	}
+	err = s.erase(ctx, id, t, erasure{Day: s.Today(), By: ErasedByRule})
+	if errors.Is(err, store.ErrConflict) { // news in this very moment
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// erase begins an erasure and finishes it. It wraps store.ErrConflict, and has
+// erased nothing, if the tip has changed since it was read.
+func (s *Service) erase(ctx context.Context, id string, t *loadedTip, e erasure) error {
+	err := s.cfg.Store.Apply(ctx,
+		store.DeleteAt(keyTip(id), t.revision),
+		store.Delete(t.Box),
+		store.Delete(keySlots(id)),
+		store.Delete(keyInboxItem(t.tipRecord, id)),
+		store.Create(keyErased(id), encode(e)),
+	)
+	if err != nil {
+		return fmt.Errorf("erasing tip %s: %w", id, err)
+	}
+	// It is erased; what is left over is no longer the caller's to wait for.
+	if err := s.finishErasure(context.WithoutCancel(ctx), id); err != nil {
+		s.cfg.Log.Error("an erasure is unfinished: the next start goes on", "tip", id, "error", err)
+	}
+	return nil
+}
+
+// finishErasure removes what a begun erasure has left. It may be done again.
+func (s *Service) finishErasure(ctx context.Context, id string) error {
+	named, err := s.eventBlobs(ctx, id)
+	if err != nil {
+		return err
+	}
+	for blob := range named {
+		if err := s.cfg.Blobs.Remove(ctx, blob); err != nil {
+			return err
+		}
+	}
+	for _, prefix := range []store.Key{keySealeds(id), keyEvents(id)} {
+		if err := s.deleteAll(ctx, prefix); err != nil {
+			return err
+		}
+	}
+	rec, err := s.cfg.Store.Get(ctx, keyErased(id))
+	if err != nil {
+		return err
+	}
+	var e erasure
+	if err := decode(rec, &e); err != nil {
+		return err
+	}
+	e.Done = true
+	return s.cfg.Store.Apply(ctx, store.Update(rec.Key, encode(e), rec.Revision))
+}
+
+// deleteAll removes the records under a prefix, a part at a time.
+func (s *Service) deleteAll(ctx context.Context, prefix store.Key) error {
+	for {
+		recs, err := s.cfg.Store.Scan(ctx, prefix, "", store.MaxChanges)
+		if err != nil || len(recs) == 0 {
+			return err
+		}
+		changes := make([]store.Change, len(recs))
+		for i, rec := range recs {
+			changes[i] = store.Delete(rec.Key)
+		}
+		if err := s.cfg.Store.Apply(ctx, changes...); err != nil {
+			return err
+		}
+	}
+}
+
+// finishErasures finishes what a crash has left.
+func (s *Service) finishErasures(ctx context.Context) error {
+	return s.each(ctx, prefixErased, func(rec store.Record) error {
+		var e erasure
+		if err := decode(rec, &e); err != nil {
+			return err
+		}
+		if e.Done {
+			return nil
+		}
+		return s.finishErasure(ctx, strings.TrimPrefix(string(rec.Key), string(prefixErased)))
+	})
+}
