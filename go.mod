@@ -38,5 +38,6 @@ require (
 
 tool (
 	filippo.io/age/cmd/age
+	filippo.io/age/cmd/age-keygen
 	honnef.co/go/tools/cmd/staticcheck
 )

@@ -73,6 +73,11 @@ type Record struct {
 	Key      Key
 	Value    []byte
 	Revision Revision
+
+	// Err wraps ErrCorrupt if Scan met the record damaged; then there is no
+	// Value and no Revision, and its Key may not be the one that was written.
+	// It is nil in all other records.
+	Err error
 }
 
 // An Op says what a Change does.
@@ -121,7 +126,7 @@ func Check(k Key, r Revision) Change { return Change{Op: OpCheck, Key: k, If: &r
 // before the call returns.
 type Store interface {
 	// Get returns the record under key, or ErrNotFound. A malformed key is
-	// ErrInvalid.
+	// ErrInvalid. A damaged record is ErrCorrupt.
 	Get(ctx context.Context, key Key) (Record, error)
 
 	// Scan returns, in key order, at most limit records (at most MaxScan)
@@ -129,6 +134,10 @@ type Store interface {
 	// prefix is every key; an empty after is from the first. It sees one
 	// consistent state. To go on, pass the last key as after. A limit below 1
 	// and a malformed prefix or after are ErrInvalid.
+	//
+	// A damaged record hides no other: it comes with an Err in place of a
+	// value, and perhaps out of order. ErrCorrupt means that more is damaged
+	// than records.
 	Scan(ctx context.Context, prefix Key, after Key, limit int) ([]Record, error)
 
 	// Apply makes all the changes or none. When it returns nil they are
@@ -138,6 +147,9 @@ type Store interface {
 	// caller must not assume either outcome: reading tells. A cancelled ctx
 	// may be noticed only before the write begins: then nothing is written
 	// and the error is the context's. No changes at all is no error.
+	//
+	// A damaged record meets no condition: ErrCorrupt. Put and Delete
+	// replace and remove it like any other.
 	Apply(ctx context.Context, changes ...Change) error
 
 	// Close waits for what is under way and releases the store. Later calls

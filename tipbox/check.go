@@ -26,13 +26,25 @@ type Report struct {
 // Check proves the store whole: every record decodes, every chain of events
 // verifies, every sealed message and every attachment is the one that was
 // signed, every mailbox and inbox line leads to its tip, and nothing is there
-// that no record names. What it finds amiss is in the report; the error is for
-// not being able to look.
+// that no record names. What it finds amiss, all of it, is in the report; the
+// error is for not being able to look.
 func (s *Service) Check(ctx context.Context) (*Report, error) {
-	c := &checker{s: s, named: make(map[string]bool), tips: make(map[string]bool), erased: make(map[string]bool)}
+	c := &checker{
+		s: s, named: make(map[string]bool), tips: make(map[string]bool),
+		erased: make(map[string]bool), unclear: make(map[string]bool),
+	}
 	c.report.Orphans, c.report.Problems = []string{}, []string{} // lists also in JSON
-	for _, step := range []func(context.Context) error{c.checkTips, c.checkErasures, c.checkIndexes, c.checkStrays, c.checkBlobs} {
-		if err := step(ctx); err != nil {
+	s.installing.Lock()
+	if s.mended != nil {
+		c.problem("%v", s.mended)
+	}
+	s.installing.Unlock()
+	for _, step := range []func(context.Context) error{c.checkTips, c.checkErasures, c.checkIndexes, c.checkAll, c.checkBlobs} {
+		err := step(ctx)
+		if errors.Is(err, store.ErrCorrupt) { // more than a record
+			c.problem("%v", err)
+			c.torn = true
+		} else if err != nil {
 			return nil, fmt.Errorf("checking: %w", err)
 		}
 	}
@@ -40,11 +52,13 @@ func (s *Service) Check(ctx context.Context) (*Report, error) {
 }
 
 type checker struct {
-	s      *Service
-	report Report
-	named  map[string]bool // blobs that an event names
-	tips   map[string]bool // ids
-	erased map[string]bool // ids whose erasure is not done
+	s       *Service
+	report  Report
+	named   map[string]bool // blobs that an event names
+	tips    map[string]bool // ids
+	erased  map[string]bool // ids whose erasure is not done
+	unclear map[string]bool // ids of tips of which it cannot be told which blobs they name
+	torn    bool            // so much is damaged that this goes for all
 }
 
 func (c *checker) problem(format string, args ...any) {
@@ -58,41 +72,54 @@ func (c *checker) checkTips(ctx context.Context) error {
 		c.tips[id] = true
 		t, err := decodeTip(rec)
 		if err != nil {
-			c.problem("%v", err)
+			c.problem("tip %s: nobody can open it: %v", id, err)
+			c.unclear[id] = true
 			return nil
 		}
 		if box, err := c.s.cfg.Store.Get(ctx, t.Box); err != nil || string(box.Value) != id {
-			c.problem("tip %s: its mailbox is missing or leads elsewhere: its source cannot come back", id)
+			c.problem("tip %s: its mailbox is damaged, missing or leads elsewhere: its source cannot come back", id)
 		}
 		slots, err := c.s.cfg.Store.Get(ctx, keySlots(id))
 		if err == nil {
 			_, err = decodeSlots(slots)
 		}
 		if err != nil {
-			c.problem("tip %s: keyslots: %v", id, err)
+			c.problem("tip %s: keyslots, without which no member can open it: %v", id, err)
 		}
 		if item, err := c.s.cfg.Store.Get(ctx, keyInboxItem(t, id)); err != nil {
 			c.problem("tip %s: its line in the inbox: %v", id, err)
 		} else if string(item.Value) != string(encode(t.item(id))) {
 			c.problem("tip %s: its line in the inbox is not as its record", id)
 		}
-		notes, err := c.s.notes(ctx, id)
-		if err != nil {
-			return err
-		}
-		chain, err := readChain(id, notes, &keyring{source: t.Source, channel: t.Channel, roster: c.s.Roster()})
-		if err != nil {
+		if err := c.checkThread(ctx, id, t); err != nil {
 			c.problem("%v", err)
-			return nil
-		}
-		if len(chain.events) != t.Events {
-			c.problem("tip %s: %d messages, its record says %d", id, len(chain.events), t.Events)
-		}
-		for _, e := range chain.events {
-			c.checkEvent(ctx, e)
+			c.unclear[id] = true
 		}
 		return ctx.Err()
 	})
+}
+
+func (c *checker) checkThread(ctx context.Context, id string, t *tipRecord) error {
+	notes, err := c.s.notes(ctx, id, t.Events)
+	if err != nil {
+		return err
+	}
+	chain, err := readChain(id, notes, "", &keyring{source: t.Source, channel: t.Channel, roster: c.s.Roster()})
+	if err != nil {
+		return err
+	}
+	if len(chain.events) != t.Events || t.Head != "" && chain.head != "" && chain.head != t.Head {
+		c.problem("tip %s: there are %d messages, and its record is of %d, or of others", id, len(chain.events), t.Events)
+	}
+	for _, e := range chain.events {
+		if e.lost {
+			c.problem("tip %s: message %d: %s is damaged or missing, and with it what its files are", id, e.Number, keyEvent(id, e.Number))
+			c.unclear[id] = true
+			continue
+		}
+		c.checkEvent(ctx, e)
+	}
+	return nil
 }
 
 func (c *checker) checkEvent(ctx context.Context, e *Event) {
@@ -139,7 +166,8 @@ func (c *checker) checkErasures(ctx context.Context) error {
 		id := strings.TrimPrefix(string(rec.Key), string(prefixErased))
 		var e erasure
 		if err := decode(rec, &e); err != nil {
-			c.problem("%v", err)
+			c.problem("the erasure of tip %s: %v", id, err)
+			c.erased[id], c.unclear[id] = true, true // perhaps it is not done
 			return nil
 		}
 		if c.tips[id] {
@@ -148,13 +176,7 @@ func (c *checker) checkErasures(ctx context.Context) error {
 		c.report.Erased++
 		if !e.Done {
 			c.erased[id] = true
-			named, err := c.s.eventBlobs(ctx, id)
-			if err != nil {
-				c.problem("%v", err)
-			}
-			for blob := range named {
-				c.named[blob] = true // the erasure's to remove
-			}
+			c.unclear[id] = true // its blobs are the erasure's to remove
 		}
 		return nil
 	})
@@ -164,6 +186,9 @@ func (c *checker) checkErasures(ctx context.Context) error {
 func (c *checker) checkIndexes(ctx context.Context) error {
 	boxes, lines := make(map[string]bool), make(map[string]bool)
 	err := c.s.each(ctx, "box/", func(rec store.Record) error {
+		if rec.Err != nil {
+			return nil // see checkAll
+		}
 		id := string(rec.Value)
 		if !c.tips[id] || boxes[id] {
 			c.problem("record %s leads to tip %.40q, which is missing or has another mailbox", rec.Key, id)
@@ -175,7 +200,7 @@ func (c *checker) checkIndexes(ctx context.Context) error {
 		return err
 	}
 	err = c.s.each(ctx, "inbox/", func(rec store.Record) error {
-		id := string(rec.Key[strings.LastIndexByte(string(rec.Key), '/')+1:])
+		id := inboxTip(rec.Key)
 		if !c.tips[id] || lines[id] {
 			c.problem("record %s is for a tip that is missing or has another line", rec.Key)
 		}
@@ -185,15 +210,22 @@ func (c *checker) checkIndexes(ctx context.Context) error {
 	return err
 }
 
-// checkStrays looks for records of no tip and of no kind we know.
-func (c *checker) checkStrays(ctx context.Context) error {
+// checkAll looks for records that are damaged, of no tip, or of no kind we know.
+func (c *checker) checkAll(ctx context.Context) error {
 	return c.s.each(ctx, "", func(rec store.Record) error {
+		if rec.Err != nil {
+			c.problem("%v", rec.Err)
+			return nil
+		}
 		parts := strings.Split(string(rec.Key), "/")
 		switch parts[0] {
 		case "tip", "box", "inbox", "erased":
 		case "slots", "event", "sealed":
-			if len(parts) < 2 || !c.tips[parts[1]] && !c.erased[parts[1]] {
+			if len(parts) < 2 {
 				c.problem("record %s belongs to no tip", rec.Key)
+			} else if id := parts[1]; !c.tips[id] && !c.erased[id] && !c.unclear[id] {
+				c.problem("record %s belongs to no tip: if there was one, its record is lost, and perhaps more of it", rec.Key)
+				c.unclear[id] = true
 			}
 		case "form":
 			var key formKey
@@ -210,7 +242,7 @@ func (c *checker) checkStrays(ctx context.Context) error {
 
 func (c *checker) checkBlobs(ctx context.Context) error {
 	err := c.s.cfg.Blobs.List(ctx, func(name string, _ int64) error {
-		if !c.named[name] {
+		if !c.named[name] && !c.torn && !c.unclear[name[:min(tipIDLength, len(name))]] {
 			c.report.Orphans = append(c.report.Orphans, name)
 		}
 		return nil
@@ -220,11 +252,12 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 }
 
 // Sweep finishes erasures and removes the blobs that no message names, as a
-// crash leaves both, and returns how many blobs. Those of a tip that is damaged stay, and the error says so.
-// Call it only while nothing is being received.
+// crash leaves both, and returns how many blobs. Those of a tip that is damaged
+// stay, and the error says so. Call it only while nothing is being received.
 func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
+	var unclear []error
 	if err := s.finishErasures(ctx); err != nil {
-		return 0, fmt.Errorf("finishing erasures: %w", err)
+		unclear = append(unclear, fmt.Errorf("finishing erasures: %w", err))
 	}
 	var blobs []string
 	err = s.cfg.Blobs.List(ctx, func(name string, _ int64) error {
@@ -237,12 +270,11 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 	slices.Sort(blobs) // those of one tip stand together: its id leads the name
 	var tip string
 	var named map[string]bool
-	var unknown []error
 	for _, name := range blobs {
 		if id := name[:min(tipIDLength, len(name))]; id != tip {
 			tip = id
-			if named, err = s.eventBlobs(ctx, tip); err != nil {
-				unknown = append(unknown, err)
+			if named, err = s.namedBlobs(ctx, tip); err != nil {
+				unclear = append(unclear, err)
 			}
 		}
 		if named == nil || named[name] { // nil: it cannot be told, so all stay
@@ -253,28 +285,53 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 		}
 		removed++
 	}
-	return removed, errors.Join(unknown...)
+	return removed, errors.Join(unclear...)
 }
 
-// eventBlobs returns the blobs that a tip's events name, or nil and an error
-// rather than miss one.
-func (s *Service) eventBlobs(ctx context.Context, id string) (map[string]bool, error) {
-	named := make(map[string]bool)
+// namedBlobs returns the blobs that are a tip's, or nil and an error rather
+// than miss one: a record that is damaged in its key is not there to be found.
+func (s *Service) namedBlobs(ctx context.Context, id string) (map[string]bool, error) {
 	if !ValidTipID(id) {
-		return named, nil
+		return map[string]bool{}, nil
 	}
-	notes, err := s.notes(ctx, id)
-	if err != nil {
+	t, _, err := s.loadTip(ctx, id)
+	if err == nil {
+		return s.eventBlobs(ctx, id, t.Events)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	for _, note := range notes {
-		e, err := parseEvent(note)
+	for _, left := range []store.Key{keySlots(id), keySealed(id, 1)} {
+		if _, err := s.cfg.Store.Get(ctx, left); !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("tip %s: its record is missing, and %s is there: %w", id, left, store.ErrCorrupt)
+		}
+	}
+	return s.eventBlobs(ctx, id, 0)
+}
+
+// eventBlobs returns the blobs that a tip's events name, of which there are so
+// many at least, or nil and an error rather than miss one.
+func (s *Service) eventBlobs(ctx context.Context, id string, events int) (map[string]bool, error) {
+	named := make(map[string]bool)
+	err := s.each(ctx, keyEvents(id), func(rec store.Record) error {
+		if rec.Err != nil {
+			return rec.Err
+		}
+		e, err := parseEvent(rec.Value)
 		if err != nil {
-			return nil, fmt.Errorf("tip %s: %w", id, err)
+			return fmt.Errorf("record %s: %w: %w", rec.Key, store.ErrCorrupt, err)
 		}
 		for _, f := range e.Files {
 			named[f.Blob] = true
 		}
+		events--
+		return nil
+	})
+	if err == nil && events > 0 {
+		err = fmt.Errorf("messages that are missing: %d: %w", events, store.ErrCorrupt)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tip %s: %w", id, err)
 	}
 	return named, nil
 }

@@ -22,7 +22,7 @@ import (
 //
 // A crash leaves an erasure that is not done; Sweep finishes it. What is left for
 // good is who erased which tip, on which day. The bytes are gone from the folder
-// only after the store was compacted.
+// only after the store was compacted: see Compact.
 type erasure struct {
 	Day  string `json:"day"`
 	By   string `json:"by"`             // ErasedByRule, SourceName or a member's name
@@ -82,15 +82,17 @@ func (s *Service) Retain(ctx context.Context) (erased int, err error) {
 func (s *Service) retain(ctx context.Context, channel, day string) (erased int, err error) {
 	prefix := keyInbox(channel)
 	after := prefix + store.Key(newestFirst(day)+"/~") // behind all of that day
+	var damaged []error                                // what cannot be read stays, and keeps no other
 	for {
 		recs, err := s.cfg.Store.Scan(ctx, prefix, after, store.MaxScan)
 		if err != nil {
 			return erased, err
 		}
 		for _, rec := range recs {
-			id := string(rec.Key[strings.LastIndexByte(string(rec.Key), '/')+1:])
-			done, err := s.retainTip(ctx, id, day)
-			if err != nil {
+			done, err := s.retainTip(ctx, inboxTip(rec.Key), day)
+			if errors.Is(err, store.ErrCorrupt) {
+				damaged = append(damaged, err)
+			} else if err != nil {
 				return erased, err
 			}
 			if done {
@@ -99,7 +101,7 @@ func (s *Service) retain(ctx context.Context, channel, day string) (erased int, 
 			after = rec.Key
 		}
 		if len(recs) < store.MaxScan {
-			return erased, nil
+			return erased, errors.Join(damaged...)
 		}
 	}
 }
@@ -114,6 +116,9 @@ func (s *Service) retainTip(ctx context.Context, id, day string) (bool, error) {
 	}
 	if t.From != FromDesk || c.last().Day >= day {
 		return false, nil
+	}
+	if c.last().lost {
+		return false, fmt.Errorf("tip %s: the day of its last message is lost: %w", id, store.ErrCorrupt)
 	}
 	err = s.erase(ctx, id, t, erasure{Day: s.Today(), By: ErasedByRule})
 	if errors.Is(err, store.ErrConflict) { // news in this very moment
@@ -144,7 +149,10 @@ func (s *Service) erase(ctx context.Context, id string, t *loadedTip, e erasure)
 
 // finishErasure removes what a begun erasure has left. It may be done again.
 func (s *Service) finishErasure(ctx context.Context, id string) error {
-	named, err := s.eventBlobs(ctx, id)
+	named, err := s.eventBlobs(ctx, id, 0)
+	if errors.Is(err, store.ErrCorrupt) {
+		named, err = s.blobsOf(ctx, id)
+	}
 	if err != nil {
 		return err
 	}
@@ -167,7 +175,44 @@ func (s *Service) finishErasure(ctx context.Context, id string) error {
 		return err
 	}
 	e.Done = true
-	return s.cfg.Store.Apply(ctx, store.Update(rec.Key, encode(e), rec.Revision))
+	return s.cfg.Store.Apply(ctx,
+		store.Update(rec.Key, encode(e), rec.Revision),
+		store.Put(prefixCompact+store.Key(s.Today()), nil),
+	)
+}
+
+// Compact calls compact, which is to take what was deleted off the disk, if a
+// tip was erased on a day before today and that was not done since. It reports
+// whether it did. So whoever calls it now and then compacts once for all that a
+// day erased, early on the next.
+func (s *Service) Compact(ctx context.Context, compact func(context.Context) error) (done bool, err error) {
+	var days []store.Change
+	err = s.each(ctx, prefixCompact, func(rec store.Record) error {
+		if rec.Key < prefixCompact+store.Key(s.Today()) {
+			days = append(days, store.DeleteAt(rec.Key, rec.Revision))
+		}
+		return nil
+	})
+	if err != nil || len(days) == 0 {
+		return false, err
+	}
+	if err := compact(ctx); err != nil {
+		return false, err
+	}
+	return true, s.cfg.Store.Apply(ctx, days[:min(len(days), store.MaxChanges)]...)
+}
+
+// blobsOf returns all blobs of a tip, whose id leads their names. It looks at
+// every blob there is.
+func (s *Service) blobsOf(ctx context.Context, id string) (map[string]bool, error) {
+	found := make(map[string]bool)
+	err := s.cfg.Blobs.List(ctx, func(name string, _ int64) error {
+		if strings.HasPrefix(name, id) {
+			found[name] = true
+		}
+		return nil
+	})
+	return found, err
 }
 
 // deleteAll removes the records under a prefix, a part at a time.
@@ -189,14 +234,18 @@ func (s *Service) deleteAll(ctx context.Context, prefix store.Key) error {
 
 // finishErasures finishes what a crash has left.
 func (s *Service) finishErasures(ctx context.Context) error {
-	return s.each(ctx, prefixErased, func(rec store.Record) error {
+	var damaged []error
+	err := s.each(ctx, prefixErased, func(rec store.Record) error {
 		var e erasure
-		if err := decode(rec, &e); err != nil {
-			return err
+		err := decode(rec, &e)
+		if err == nil && !e.Done {
+			err = s.finishErasure(ctx, strings.TrimPrefix(string(rec.Key), string(prefixErased)))
 		}
-		if e.Done {
+		if errors.Is(err, store.ErrCorrupt) {
+			damaged = append(damaged, err)
 			return nil
 		}
-		return s.finishErasure(ctx, strings.TrimPrefix(string(rec.Key), string(prefixErased)))
+		return err
 	})
+	return errors.Join(append(damaged, err)...)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tipbox/crypto/receipt"
 	"tipbox/store"
 	"tipbox/store/mem"
 	"tipbox/tipbox"
@@ -198,9 +199,63 @@ func TestErasureCutShortIsFinishedByTheNextStart(t *testing.T) {
 		if report, err := o.Service.Check(ctx); err != nil || len(report.Problems) > 0 || report.Erased != 1 {
 			t.Errorf("%d writes: %+v, %v", left, report, err)
 		}
+		err = tipbox.EachFile(ctx, dying, func(event store.Record, f tipbox.EventFile) error {
+			t.Errorf("%d writes: a copy of the store would want %s, of %s", left, f.Blob, event.Key)
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
 		if _, err := o.Service.Sweep(ctx); err != nil {
 			t.Fatal(err)
 		}
 		gone(t, o, id, "source")
 	}
+}
+
+func TestCompactOnceForAllThatADayErased(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	var codes []*receipt.Code
+	for range 3 {
+		codes = append(codes, o.Submit("one", files()...))
+	}
+	calls := 0
+	compact := func(want bool, outcome error) {
+		t.Helper()
+		before := calls
+		done, err := o.Service.Compact(ctx, func(context.Context) error {
+			calls++
+			return outcome
+		})
+		if called := calls > before; called != want || done != (want && outcome == nil) || !errors.Is(err, outcome) {
+			t.Errorf("called %t, done %t, %v", called, done, err)
+		}
+	}
+	erase := func(code *receipt.Code) {
+		t.Helper()
+		if err := o.Service.EraseOwn(ctx, code); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compact(false, nil) // nothing was erased
+	erase(codes[0])
+	erase(codes[1])
+	compact(false, nil) // today
+	o.Clock.Advance(24 * time.Hour)
+	compact(true, errDead)
+	compact(true, nil)
+	compact(false, nil)
+	erase(codes[2])
+	compact(false, nil)
+	o.Clock.Advance(10 * 24 * time.Hour)
+	// What is erased while it compacts is for the next day.
+	code := o.Submit("two")
+	done, err := o.Service.Compact(ctx, func(context.Context) error { return o.Service.EraseOwn(ctx, code) })
+	if !done || err != nil {
+		t.Errorf("done %t, %v", done, err)
+	}
+	compact(false, nil)
+	o.Clock.Advance(24 * time.Hour)
+	compact(true, nil)
+	compact(false, nil)
 }

@@ -48,6 +48,10 @@ type Event struct {
 
 	// By is who signed, from the note: SourceName or a member's name.
 	By string `json:"-"`
+
+	// lost marks the place of an event that is damaged or missing: it has
+	// nothing but Tip, Number and the Day of the event before.
+	lost bool
 }
 
 // An EventFile names a sealed attachment.
@@ -183,16 +187,24 @@ func (e *Event) validate() error {
 type chain struct {
 	tip    string
 	events []*Event
-	head   string // SHA-256 of the last note, hex
+	head   string // SHA-256 of the last note, hex; "" if there is none, or it is lost
 }
 
 // readChain reads a tip's whole list: every number, every link, days that never
 // go back. With keys it checks every signature too; the server, which checked
 // each before it appended it, does without, so that a card lost from the roster
 // shuts no source out.
-func readChain(tip string, notes [][]byte, keys *keyring) (*chain, error) {
+//
+// A nil note is one that is lost. It hides no other: what follows is not tied
+// to it any more, but is still signed with its tip and number. Head is what
+// the hash of the last note is said to be, for the case that it is lost.
+func readChain(tip string, notes [][]byte, head string, keys *keyring) (*chain, error) {
 	c := &chain{tip: tip}
 	for i, signed := range notes {
+		if signed == nil {
+			c.lose()
+			continue
+		}
 		e, err := parseEvent(signed)
 		if err == nil && keys != nil {
 			err = keys.verify(e, signed)
@@ -207,7 +219,20 @@ func readChain(tip string, notes [][]byte, keys *keyring) (*chain, error) {
 	if len(c.events) == 0 {
 		return nil, fmt.Errorf("tip %s has no events: %w", tip, ErrInvalid)
 	}
+	if c.last().lost && hexHash.MatchString(head) {
+		c.head = head
+	}
 	return c, nil
+}
+
+// lose puts a mark in the place of a lost event.
+func (c *chain) lose() {
+	e := &Event{Tip: c.tip, Number: len(c.events) + 1, lost: true}
+	if len(c.events) > 0 {
+		e.Day = c.last().Day
+	}
+	c.events = append(c.events, e)
+	c.head = ""
 }
 
 // extend checks that the event is the chain's next, and takes it in.
@@ -217,7 +242,7 @@ func (c *chain) extend(e *Event, signed []byte) error {
 		return fmt.Errorf("it belongs to tip %s: %w", e.Tip, ErrInvalid)
 	case e.Number != len(c.events)+1:
 		return fmt.Errorf("number %d where %d must be: %w", e.Number, len(c.events)+1, ErrInvalid)
-	case e.Before != c.head:
+	case e.Before != c.head && (c.head != "" || len(c.events) == 0):
 		return fmt.Errorf("it does not follow the event before it: %w", ErrInvalid)
 	case len(c.events) > 0 && e.Day < c.last().Day:
 		return fmt.Errorf("its day %s is before the last, %s: %w", e.Day, c.last().Day, ErrInvalid)
@@ -234,13 +259,17 @@ func (c *chain) has(once string) bool {
 
 func (c *chain) last() *Event { return c.events[len(c.events)-1] }
 
-// next is the event that would follow, on that day or the last event's.
-func (c *chain) next(action Action, day string) *Event {
+// next is the event that would follow, on that day or the last event's. If the
+// last one is lost without a trace, none can.
+func (c *chain) next(action Action, day string) (*Event, error) {
 	e := &Event{Tip: c.tip, Number: 1, Action: action, Day: day}
 	if len(c.events) > 0 {
+		if c.head == "" {
+			return nil, fmt.Errorf("tip %s: its last message is lost, so none can follow: %w", c.tip, store.ErrCorrupt)
+		}
 		e.Number, e.Before, e.Day = len(c.events)+1, c.head, max(day, c.last().Day)
 	}
-	return e
+	return e, nil
 }
 
 // hash is the SHA-256 of b, hex.

@@ -58,7 +58,7 @@ func TestEventsOutOfPlaceAreRefused(t *testing.T) {
 			Files: []EventFile{{Blob: someTip + someTip, Sealed: 1, SHA256: someHash}},
 		}
 		change(e)
-		_, err := readChain(someTip, [][]byte{first, note(e)}, nil)
+		_, err := readChain(someTip, [][]byte{first, note(e)}, "", nil)
 		if wantOK := name == "right" || name == "a later day"; (err == nil) != wantOK || err != nil && !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -70,11 +70,11 @@ func TestEventsOutOfPlaceAreRefused(t *testing.T) {
 		"nothing":              "",
 		"a signature and more": string(first) + "— source AAAA\n",
 	} {
-		if _, err := readChain(someTip, [][]byte{[]byte(altered)}, &keyring{source: key.Verifier()}); !errors.Is(err, ErrInvalid) {
+		if _, err := readChain(someTip, [][]byte{[]byte(altered)}, "", &keyring{source: key.Verifier()}); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := readChain(someTip, [][]byte{first}, &keyring{source: key.Verifier()}); err != nil {
+	if _, err := readChain(someTip, [][]byte{first}, "", &keyring{source: key.Verifier()}); err != nil {
 		t.Errorf("as it is: %v", err)
 	}
 }

@@ -110,6 +110,9 @@ func TestLyingServerIsCaught(t *testing.T) {
 		"the first event dropped":  func(f *tipbox.TipFile) { f.Events = f.Events[1:] },
 		"an event dropped":         func(f *tipbox.TipFile) { f.Events = append(f.Events[:1:1], f.Events[2:]...) },
 		"events in another order":  func(f *tipbox.TipFile) { f.Events[1], f.Events[2] = f.Events[2], f.Events[1] },
+		"an event said to be lost": func(f *tipbox.TipFile) { f.Events[1].Note = "" },
+		"the end said to be lost":  func(f *tipbox.TipFile) { f.Events[2].Note, f.Head = "", sha(nil) },
+		"all said to be lost":      func(f *tipbox.TipFile) { f.Events[0].Note, f.Events[1].Note, f.Events[2].Note = "", "", "" },
 		"an event twice":           func(f *tipbox.TipFile) { f.Events = append(f.Events, f.Events[2]) },
 		"a signature cut off":      func(f *tipbox.TipFile) { f.Events[1].Note, _, _ = strings.Cut(f.Events[1].Note, "— ") },
 		"a day changed": func(f *tipbox.TipFile) {
@@ -165,6 +168,15 @@ func TestLyingServerIsCaught(t *testing.T) {
 			}
 			t.Error("nothing was noticed")
 		})
+	}
+	lost := clone(t, good)
+	lost.Events[0].Note, lost.Reply = "", malloryReply.Recipient().String()
+	opened, err := tipbox.OpenTip(lost, id, o.Key("alice"), o.Service.Roster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := opened.Reply(o.Key("alice"), "2026-11-22", "to whom?"); err == nil {
+		t.Error("an answer to whom the server names")
 	}
 	// Leaving out the end is not noticed here: that takes a memory of the
 	// last event seen, which comes with cases.

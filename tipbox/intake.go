@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -24,6 +22,7 @@ import (
 type Draft struct {
 	s    *Service
 	code *receipt.Code
+	from *roster.SigningKey // the source's
 	tip  string
 	to   *seal.Recipient
 	key  *seal.TipKey // of a new tip; nil if the tip is there already
@@ -69,7 +68,7 @@ func (s *Service) NewTip(ctx context.Context, token string) (*Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Draft{s: s, code: code, tip: seal.TipID(key.Recipient(), source.Verifier()), key: key, to: key.Recipient()}, nil
+	return &Draft{s: s, code: code, from: source, tip: seal.TipID(key.Public(), source.Verifier()), key: key, to: key.Recipient()}, nil
 }
 
 func (s *Service) newMessage(ctx context.Context, code *receipt.Code) (*Draft, error) {
@@ -81,52 +80,16 @@ func (s *Service) newMessage(ctx context.Context, code *receipt.Code) (*Draft, e
 	if err != nil {
 		return nil, fmt.Errorf("tip %s: %w", id, err)
 	}
-	return &Draft{s: s, code: code, tip: id, to: to}, nil
+	source, err := sourceKey(code)
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{s: s, code: code, from: source, tip: id, to: to}, nil
 }
 
 // sourceKey is the key that a receipt code signs with.
 func sourceKey(code *receipt.Code) (*roster.SigningKey, error) {
 	return roster.SigningKeyFrom(SourceName, code.SigningKey())
-}
-
-// Attach seals a file as it is read from r. Its error is ErrFileTooLarge,
-// ErrTooManyFiles, r's own, or the store's; the draft is then fit for Abort
-// only, and r may have more to read.
-func (d *Draft) Attach(ctx context.Context, name, mediaType string, r io.Reader) error {
-	if len(d.files) == MaxFiles {
-		return ErrTooManyFiles
-	}
-	blob := d.tip + randomID(blobIDLength-tipIDLength)
-	w, err := d.s.cfg.Blobs.Create(ctx, blob)
-	if err != nil {
-		return fmt.Errorf("keeping a file: %w", err)
-	}
-	defer w.Abort()
-	sealed, err := seal.NewAttachment(w, d.to)
-	if err != nil {
-		return err
-	}
-	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	n, err := io.Copy(io.MultiWriter(sealed, sum), io.LimitReader(r, d.s.cfg.MaxFile+1))
-	if err != nil {
-		return fmt.Errorf("receiving a file: %w", err)
-	}
-	if n > d.s.cfg.MaxFile {
-		return ErrFileTooLarge
-	}
-	if err := sealed.Close(); err != nil {
-		return err
-	}
-	if err := w.Commit(); err != nil {
-		return fmt.Errorf("keeping a file: %w", err)
-	}
-	a := sealed.Attachment()
-	d.files = append(d.files, attached{
-		File{Name: baseName(name), Type: cut(mediaType, maxName), Size: a.Size},
-		EventFile{Blob: blob, Sealed: a.Sealed, SHA256: hex.EncodeToString(a.SHA256[:])},
-		sum.Sum32(),
-	})
-	return nil
 }
 
 // Abort removes the attachments of a draft that was not sent. A nil draft has
@@ -142,21 +105,6 @@ func (d *Draft) Abort() {
 		}
 	}
 	d.files = nil
-}
-
-// baseName is the last part of a path of any system, cut to maxName bytes.
-func baseName(name string) string {
-	return cut(name[strings.LastIndexAny(name, `/\`)+1:], maxName)
-}
-
-// cut is s as valid UTF-8 of at most n bytes.
-func cut(s string, n int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	for len(s) > n {
-		_, size := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-size]
-	}
-	return s
 }
 
 // A Submission is what a tip's form says besides its files.
@@ -214,10 +162,6 @@ func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receip
 }
 
 func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, readers []*roster.Member, names []string, text, once string) error {
-	source, err := sourceKey(d.code)
-	if err != nil {
-		return err
-	}
 	reply, err := d.code.ReplyIdentity()
 	if err != nil {
 		return err
@@ -226,21 +170,24 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 	for i, m := range readers {
 		recipients[i] = m.Card.Recipient
 	}
-	slots, err := seal.SealKeyslots(seal.NewKeyslot(sub.Channel, source.Verifier(), d.key), recipients...)
+	slots, err := seal.SealKeyslots(seal.NewKeyslot(sub.Channel, d.from.Verifier(), d.key), recipients...)
 	if err != nil {
 		return err
 	}
 	replyTo := reply.Recipient().String()
-	e := (&chain{tip: d.tip}).next(ActionTip, s.Today())
+	e, err := (&chain{tip: d.tip}).next(ActionTip, s.Today())
+	if err != nil {
+		return err
+	}
 	e.Reply, e.Once = hash([]byte(replyTo)), once
-	note, sealed, err := d.compose(e, source, sub.Lang, text)
+	note, sealed, err := d.compose(e, d.from, sub.Lang, text)
 	if err != nil {
 		return err
 	}
 	rec := &tipRecord{
 		Version: recordVersion, Box: keyBox(d.code), Channel: sub.Channel, Day: e.Day, Readers: names,
-		Key: d.to.String(), Reply: replyTo, Source: source.Verifier(),
-		Events: 1, News: e.Day, From: FromSource, Files: len(d.files), Bytes: len(sealed),
+		Key: d.key.Public(), Reply: replyTo, Source: d.from.Verifier(),
+		Events: 1, News: e.Day, From: FromSource, Files: len(d.files), Head: hash(note), Bytes: len(sealed),
 	}
 	return d.apply(ctx, keySealed(d.tip, 1), sealed,
 		store.Create(rec.Box, []byte(d.tip)),

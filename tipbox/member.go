@@ -54,7 +54,7 @@ func (s *Service) Inbox(ctx context.Context, m *roster.Member, cursor string, li
 			}
 			for _, rec := range recs {
 				e := entry{at: strings.TrimPrefix(string(rec.Key), string(prefix))}
-				if err := decode(rec, &e.InboxItem); err != nil {
+				if e.InboxItem, err = s.inboxItem(ctx, rec); err != nil {
 					return nil, "", err
 				}
 				if slices.Contains(e.Readers, m.Name()) {
@@ -79,6 +79,28 @@ func (s *Service) Inbox(ctx context.Context, m *roster.Member, cursor string, li
 	return items, next, nil
 }
 
+// inboxItem reads a line of an inbox. One that is damaged is made anew of the
+// tip's record; if that is damaged too, nobody can read the tip, and it is a
+// line without readers.
+func (s *Service) inboxItem(ctx context.Context, rec store.Record) (item InboxItem, err error) {
+	if err = decode(rec, &item); err == nil {
+		return item, nil
+	}
+	s.cfg.Log.Error("a line of the inbox is damaged: run tipboxd check", "error", err)
+	id := inboxTip(rec.Key)
+	if !ValidTipID(id) {
+		return InboxItem{}, nil
+	}
+	t, _, err := s.loadTip(ctx, id)
+	if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
+		return InboxItem{}, nil
+	}
+	if err != nil {
+		return InboxItem{}, err
+	}
+	return t.item(id), nil
+}
+
 // A TipFile is a tip as it is stored and as a member's tool gets it: nothing
 // in it is to be believed before OpenTip has checked it.
 type TipFile struct {
@@ -87,10 +109,12 @@ type TipFile struct {
 	Day     string         `json:"day"`
 	Reply   string         `json:"reply"` // the source's reply recipient
 	Slots   *seal.Keyslots `json:"slots"`
+	Head    string         `json:"head"` // SHA-256 of the last event's note, hex
 	Events  []SealedEvent  `json:"events"`
 }
 
-// A SealedEvent is an event's signed note with the sealed message it names.
+// A SealedEvent is an event's signed note with the sealed message it names. One
+// or both are empty if the server has lost them.
 type SealedEvent struct {
 	Note   string `json:"note"`
 	Sealed []byte `json:"sealed,omitempty"` // age file
@@ -108,17 +132,19 @@ func (s *Service) Tip(ctx context.Context, m *roster.Member, id string) (*TipFil
 	if err != nil {
 		return nil, fmt.Errorf("tip %s: keyslots: %w", id, err)
 	}
-	file := &TipFile{Tip: id, Channel: t.Channel, Day: t.Day, Reply: t.Reply}
+	file := &TipFile{Tip: id, Channel: t.Channel, Day: t.Day, Reply: t.Reply, Head: t.Head}
 	if file.Slots, err = decodeSlots(slots); err != nil {
 		return nil, err
 	}
-	notes, err := s.notes(ctx, id)
+	notes, err := s.notes(ctx, id, t.Events)
 	if err != nil {
 		return nil, err
 	}
 	for i, note := range notes {
 		sealed, err := s.cfg.Store.Get(ctx, keySealed(id, i+1))
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		if note == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
+			s.cfg.Log.Error("a message is damaged: run tipboxd check", "tip", id, "number", i+1)
+		} else if err != nil {
 			return nil, fmt.Errorf("tip %s: message %d: %w", id, i+1, err)
 		}
 		file.Events = append(file.Events, SealedEvent{Note: string(note), Sealed: sealed.Value})

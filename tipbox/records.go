@@ -27,11 +27,13 @@ import (
 //	erased/ID           erasure: who erased that tip
 //	form/ID             formKey
 //	meta/roster         roster.Mark of the newest roster installed
+//	meta/compact/DAY    a tip was erased on that day, and the store not compacted
 const (
 	keyRosterMark = store.Key("meta/roster")
 	prefixForm    = store.Key("form/")
 	prefixTip     = store.Key("tip/")
 	prefixErased  = store.Key("erased/")
+	prefixCompact = store.Key("meta/compact/")
 )
 
 func keyTip(id string) store.Key           { return prefixTip + store.Key(id) }
@@ -45,6 +47,9 @@ func keyInbox(channel string) store.Key    { return store.Key("inbox/" + channel
 func keyInboxItem(t *tipRecord, id string) store.Key {
 	return keyInbox(t.Channel) + store.Key(newestFirst(t.News)+"/"+id)
 }
+
+// inboxTip is the id in the key of a line of an inbox.
+func inboxTip(k store.Key) string { return string(k[strings.LastIndexByte(string(k), '/')+1:]) }
 
 func keyErased(id string) store.Key { return prefixErased + store.Key(id) }
 
@@ -82,6 +87,7 @@ type tipRecord struct {
 	From    string    `json:"from"`    // who wrote last: FromSource or FromDesk
 	Files   int       `json:"files"`
 	Read    bool      `json:"read"` // a member has fetched it
+	Head    string    `json:"head"` // SHA-256 of the last event's note, hex: the chain goes on from here if that is damaged
 
 	Bytes      int `json:"bytes"`       // of all sealed messages
 	Replies    int `json:"replies"`     // messages of the desk's
@@ -107,6 +113,9 @@ func encode(v any) []byte {
 }
 
 func decode(rec store.Record, v any) error {
+	if rec.Err != nil {
+		return rec.Err
+	}
 	if err := decodeStrict(rec.Value, v); err != nil {
 		return fmt.Errorf("record %s: %w: %w", rec.Key, store.ErrCorrupt, err)
 	}

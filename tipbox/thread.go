@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"filippo.io/age"
 
@@ -60,9 +63,13 @@ func (s *Service) loadTip(ctx context.Context, id string) (*tipRecord, store.Rev
 
 // each calls f with every record under a prefix, until f returns an error.
 func (s *Service) each(ctx context.Context, prefix store.Key, f func(store.Record) error) error {
+	return each(ctx, s.cfg.Store, prefix, f)
+}
+
+func each(ctx context.Context, s store.Store, prefix store.Key, f func(store.Record) error) error {
 	var after store.Key
 	for {
-		recs, err := s.cfg.Store.Scan(ctx, prefix, after, store.MaxScan)
+		recs, err := s.Scan(ctx, prefix, after, store.MaxScan)
 		if err != nil {
 			return err
 		}
@@ -78,13 +85,29 @@ func (s *Service) each(ctx context.Context, prefix store.Key, f func(store.Recor
 	}
 }
 
-// notes returns the events of a tip as they are stored.
-func (s *Service) notes(ctx context.Context, id string) ([][]byte, error) {
-	var notes [][]byte
-	err := s.each(ctx, keyEvents(id), func(rec store.Record) error {
-		notes = append(notes, rec.Value)
+// notes returns the events of a tip as they are stored, by their numbers. Its
+// record says how many there are; in the place of one that is damaged or
+// missing stands nil.
+func (s *Service) notes(ctx context.Context, id string, events int) ([][]byte, error) {
+	notes := make([][]byte, events)
+	prefix := keyEvents(id)
+	err := s.each(ctx, prefix, func(rec store.Record) error {
+		if rec.Err != nil {
+			return nil
+		}
+		n, err := strconv.Atoi(strings.TrimPrefix(string(rec.Key), string(prefix)))
+		if err != nil || n < 1 || n > maxThread {
+			return fmt.Errorf("record %s: %w", rec.Key, store.ErrCorrupt)
+		}
+		for len(notes) < n {
+			notes = append(notes, nil)
+		}
+		notes[n-1] = rec.Value
 		return nil
 	})
+	if err == nil && slices.ContainsFunc(notes, func(note []byte) bool { return note == nil }) {
+		_, _, err = s.loadTip(ctx, id) // or was it erased meanwhile?
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tip %s: %w", id, err)
 	}
@@ -103,11 +126,11 @@ func (s *Service) loadChain(ctx context.Context, id string) (*loadedTip, *chain,
 	if err != nil {
 		return nil, nil, err
 	}
-	notes, err := s.notes(ctx, id)
+	notes, err := s.notes(ctx, id, t.Events)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := readChain(id, notes, nil)
+	c, err := readChain(id, notes, t.Head, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -131,7 +154,10 @@ func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, erro
 	thread := &Thread{Channel: t.Channel, Day: t.Day, Read: t.Read}
 	for _, e := range c.events {
 		m := ThreadMessage{From: e.From(), Day: e.Day, Files: len(e.Files)}
-		if m.From == FromDesk {
+		if e.lost {
+			s.cfg.Log.Error("a message is damaged: run tipboxd check", "tip", id, "number", e.Number)
+			m.From, m.Damaged = FromDesk, true // it may have been theirs
+		} else if m.From == FromDesk {
 			m.Text, err = s.openReply(ctx, e, reply)
 			if err != nil {
 				s.cfg.Log.Error("a reply cannot be opened", "tip", id, "number", e.Number, "error", err)
@@ -205,10 +231,6 @@ const tries = 16
 // appendFromSource adds the draft to its tip, unless a message with the same
 // once is there.
 func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, once string) error {
-	source, err := sourceKey(d.code)
-	if err != nil {
-		return err
-	}
 	for range tries {
 		t, c, err := s.loadChain(ctx, d.tip)
 		if errors.Is(err, store.ErrNotFound) {
@@ -220,9 +242,12 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 		if c.has(once) {
 			return nil
 		}
-		e := c.next(ActionMessage, s.Today())
+		e, err := c.next(ActionMessage, s.Today())
+		if err != nil {
+			return err
+		}
 		e.Once = once
-		note, sealed, err := d.compose(e, source, lang, text)
+		note, sealed, err := d.compose(e, d.from, lang, text)
 		if err != nil {
 			return err
 		}
@@ -251,6 +276,7 @@ func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte) ([]stor
 	changed := *t.tipRecord
 	changed.Events = e.Number
 	changed.From = e.From()
+	changed.Head = hash(note)
 	changed.Files += len(e.Files)
 	changed.Bytes += len(sealed)
 	if changed.From == FromSource {

@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"tipbox/crypto/roster"
+	"tipbox/crypto/seal"
 	"tipbox/store"
 )
 
@@ -55,6 +56,9 @@ var (
 	ErrTooLong = errors.New("text too long")
 	// ErrFileTooLarge means that a file is over Config.MaxFile.
 	ErrFileTooLarge = errors.New("file too large")
+	// ErrNoRoom means that attachments cannot be kept at present: the disk is
+	// full, but for what is reserved for texts.
+	ErrNoRoom = errors.New("no room for files")
 	// ErrTooManyFiles means that a message has over MaxFiles files.
 	ErrTooManyFiles = errors.New("too many files")
 	// ErrChannel means that there is no such channel, or nobody reads it.
@@ -112,6 +116,11 @@ type Config struct {
 	Location *time.Location   // of the organisation's days; UTC if nil
 	Now      func() time.Time // time.Now if nil
 	Log      *slog.Logger     // discarded if nil; never told anything of a source
+
+	// Free asks how many bytes the disk that Blobs are on has left. Attachments
+	// leave Reserve bytes of them to texts. If nil there is no end of room.
+	Free    func() (int64, error)
+	Reserve int64
 }
 
 // Service is the tip service. Its methods may be called concurrently.
@@ -120,9 +129,11 @@ type Service struct {
 	roster   atomic.Pointer[installed]
 	forms    formKeys
 	sessions sessions
+	room     room
+	blocks   seal.Blocks
 
-	// installing serialises InstallRoster.
-	installing sync.Mutex
+	installing sync.Mutex // serialises InstallRoster, and guards mended
+	mended     error      // what InstallRoster found damaged and wrote anew
 }
 
 type installed struct {
@@ -147,7 +158,11 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{cfg: cfg, sessions: newSessions()}
+	s := &Service{
+		cfg: cfg, sessions: newSessions(),
+		room:   room{free: cfg.Free, reserve: cfg.Reserve, log: cfg.Log},
+		blocks: seal.NewBlocks(16),
+	}
 	s.roster.Store(&installed{roster: new(roster.Roster)})
 	return s, nil
 }
@@ -169,15 +184,25 @@ func (s *Service) InstallRoster(ctx context.Context, signed []byte) error {
 	if err == nil {
 		err = decode(rec, &last)
 	}
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	damaged := errors.Is(err, store.ErrCorrupt)
+	if damaged { // no reason to serve nobody: whoever could make it so could also write an older one
+		s.mended = fmt.Errorf("whether this roster is older than the last cannot be told, see to it that it is the newest: %w", err)
+		s.cfg.Log.Error("the last roster's mark is damaged, and written anew", "error", s.mended)
+		last = s.Roster().Mark()
+	}
+	if err != nil && !damaged && !errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("reading the last roster's mark: %w", err)
 	}
 	r, err := roster.Open(signed, s.cfg.Root, last)
 	if err != nil {
 		return err
 	}
-	if r.Mark() != last {
-		if err := s.cfg.Store.Apply(ctx, store.Update(keyRosterMark, encode(r.Mark()), rec.Revision)); err != nil {
+	if r.Mark() != last || damaged {
+		write := store.Update(keyRosterMark, encode(r.Mark()), rec.Revision)
+		if damaged {
+			write = store.Put(keyRosterMark, encode(r.Mark()))
+		}
+		if err := s.cfg.Store.Apply(ctx, write); err != nil {
 			return fmt.Errorf("keeping the roster's mark: %w", err)
 		}
 	}

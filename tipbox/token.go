@@ -119,10 +119,12 @@ func (s *Service) newestFormKey(ctx context.Context) (string, formKey, error) {
 	for _, rec := range recs {
 		var key formKey
 		id := strings.TrimPrefix(string(rec.Key), string(prefixForm))
-		switch err := decode(rec, &key); {
-		case err != nil:
-			return "", formKey{}, err
-		case key.Day < s.yesterday():
+		err := decode(rec, &key)
+		if err != nil {
+			s.cfg.Log.Error("a form key is damaged: forms made with it have to be sent again", "error", err)
+		}
+		switch {
+		case err != nil, key.Day < s.yesterday():
 			if len(changes) < store.MaxChanges-1 {
 				changes = append(changes, store.Delete(rec.Key))
 			}
@@ -162,11 +164,11 @@ func (s *Service) formKey(ctx context.Context, id string) (formKey, error) {
 			return formKey{}, fmt.Errorf("form token: %w", ErrExpired)
 		}
 		rec, err := s.cfg.Store.Get(ctx, k)
-		if errors.Is(err, store.ErrNotFound) {
-			return formKey{}, fmt.Errorf("form token: %w", ErrExpired)
-		}
 		if err == nil {
 			err = decode(rec, &key)
+		}
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
+			return formKey{}, fmt.Errorf("form token: %w", ErrExpired) // and a new form is made
 		}
 		if err != nil {
 			return formKey{}, fmt.Errorf("reading a form key: %w", err)

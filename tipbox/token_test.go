@@ -2,10 +2,12 @@ package tipbox_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"tipbox/crypto/receipt"
 	"tipbox/tipbox"
 	"tipbox/tipbox/tipboxtest"
 )
@@ -148,4 +150,32 @@ func TestFormIsServedWhenItsKeyCannotBeKept(t *testing.T) {
 	if _, err := send(o, form, tipbox.Submission{Channel: "off-book-funds", Text: "one"}); err != nil {
 		t.Error(err)
 	}
+}
+
+// FuzzToken opens tokens of both kinds: only those that were made open anything.
+func FuzzToken(f *testing.F) {
+	o := tipboxtest.New(f, tipboxtest.Config{})
+	form, err := o.Service.FormToken(ctx)
+	if err != nil {
+		f.Fatal(err)
+	}
+	session := o.Service.Session(receipt.New())
+	f.Add(form)
+	f.Add(session)
+	f.Add(form[:11] + strings.Repeat("A", len(form)-11))
+	f.Add("\xff/../_-=")
+	bytes := func(token string) string {
+		raw, _ := base64.RawURLEncoding.DecodeString(token) // of which there are several spellings
+		return string(raw)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		d, err := o.Service.NewTip(ctx, token)
+		d.Abort()
+		if bytes(token) != bytes(form) && !errors.Is(err, tipbox.ErrExpired) {
+			t.Errorf("form token %q: %v", token, err)
+		}
+		if _, err := o.Service.OpenSession(token); bytes(token) != bytes(session) && !errors.Is(err, tipbox.ErrExpired) {
+			t.Errorf("session token %q: %v", token, err)
+		}
+	})
 }

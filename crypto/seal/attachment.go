@@ -38,15 +38,19 @@ func PaddedSize(n int64) int64 {
 // the last chunk and the padding written; it does not close what it writes to.
 type AttachmentWriter struct {
 	age    io.WriteCloser
-	out    *hashingWriter
+	out    *behind
 	size   int64
 	result *Attachment
 }
 
 // NewAttachment begins to seal an attachment to dst. What is in dst before
-// Close returned nil is not a whole file.
-func NewAttachment(dst io.Writer, to ...*Recipient) (*AttachmentWriter, error) {
-	out := &hashingWriter{w: dst, hash: sha256.New()}
+// Close returned nil is not a whole file. End it with Close or Abort: until
+// then dst may be written to at any time.
+//
+// With blocks, what is sealed is hashed and written while the next is sealed;
+// dst is then written to from another goroutine. Blocks may be nil.
+func NewAttachment(dst io.Writer, blocks Blocks, to ...*Recipient) (*AttachmentWriter, error) {
+	out := &behind{out: hashingWriter{w: dst, hash: sha256.New()}, blocks: blocks}
 	w, err := newWriter(out, to)
 	if err != nil {
 		return nil, fmt.Errorf("attachment: %w", err)
@@ -54,6 +58,7 @@ func NewAttachment(dst io.Writer, to ...*Recipient) (*AttachmentWriter, error) {
 	return &AttachmentWriter{age: w, out: out}, nil
 }
 
+// Write implements io.Writer. An error may be that of an earlier Write.
 func (w *AttachmentWriter) Write(p []byte) (int, error) {
 	n, err := w.age.Write(p)
 	w.size += int64(n)
@@ -62,16 +67,24 @@ func (w *AttachmentWriter) Write(p []byte) (int, error) {
 
 // Close pads, seals the last chunk and fixes the result. It works once.
 func (w *AttachmentWriter) Close() error {
+	defer w.Abort()
 	if _, err := io.CopyN(w.age, zeros{}, PaddedSize(w.size)-w.size); err != nil {
 		return fmt.Errorf("padding an attachment: %w", err)
 	}
 	if err := w.age.Close(); err != nil {
 		return fmt.Errorf("sealing an attachment: %w", err)
 	}
-	w.result = &Attachment{Size: w.size, Sealed: w.out.n}
-	w.out.hash.Sum(w.result.SHA256[:0])
+	if err := w.out.end(); err != nil {
+		return fmt.Errorf("sealing an attachment: %w", err)
+	}
+	w.result = &Attachment{Size: w.size, Sealed: w.out.out.n}
+	w.out.out.hash.Sum(w.result.SHA256[:0])
 	return nil
 }
+
+// Abort gives the attachment up; nothing is written after it returns. It does
+// nothing after Close.
+func (w *AttachmentWriter) Abort() { w.out.end() }
 
 // Attachment describes what was written. It is nil before Close returned nil.
 func (w *AttachmentWriter) Attachment() *Attachment { return w.result }
@@ -151,6 +164,84 @@ func (r *attachmentReader) failed(why error) error {
 	}
 	return fmt.Errorf("opening an attachment: %w", damaged(why))
 }
+
+// sealedChunk is the length of age's chunks, but for the last.
+const sealedChunk = 64<<10 + 16
+
+// Blocks are the memory in which attachments that are being sealed wait to be
+// written, shared by all of them. One that stands still holds none of it.
+type Blocks chan []byte
+
+// NewBlocks makes n blocks of 64 KiB.
+func NewBlocks(n int) Blocks {
+	blocks := make(Blocks, n)
+	for range n {
+		blocks <- nil // made when first needed
+	}
+	return blocks
+}
+
+// behind hashes what it is given and writes it: from the first whole chunk on
+// in a goroutine of its own, so that a long attachment is sealed on one core
+// and written on another.
+type behind struct {
+	out    hashingWriter
+	blocks Blocks
+
+	work   chan []byte   // to be written, in order; nil while there is no goroutine
+	failed chan struct{} // closed when err is set
+	done   chan struct{} // closed when the goroutine has ended
+	err    error
+}
+
+func (b *behind) Write(p []byte) (int, error) {
+	if b.work == nil {
+		if b.blocks == nil || len(p) < sealedChunk {
+			return b.out.Write(p)
+		}
+		// As deep as hides that the two sides take turns in being slow.
+		b.work = make(chan []byte, 4)
+		b.failed, b.done = make(chan struct{}), make(chan struct{})
+		go b.run()
+	}
+	select {
+	case <-b.failed:
+		return 0, b.err
+	default:
+	}
+	b.work <- append((<-b.blocks)[:0], p...)
+	return len(p), nil
+}
+
+func (b *behind) run() {
+	defer close(b.done)
+	for block := range b.work {
+		if b.err == nil {
+			if _, b.err = b.out.Write(block); b.err != nil {
+				close(b.failed)
+			}
+		}
+		b.blocks <- block
+	}
+}
+
+// end waits for what is under way. Whatever comes later is refused.
+func (b *behind) end() error {
+	if b.work != nil {
+		close(b.work)
+		<-b.done
+		b.work = nil
+	}
+	b.blocks, b.out.w = nil, ended{}
+	return b.err
+}
+
+// ended is where an attachment goes that was closed or given up.
+type ended struct{}
+
+func (ended) Write([]byte) (int, error) { return 0, errEnded }
+
+var errEnded = errors.New("the attachment was closed")
 
 type hashingWriter struct {
 	w    io.Writer

@@ -9,13 +9,19 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
+	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"tipbox/crypto/seal"
 )
+
+// blocks are fewer than the tests that run at once could use.
+var blocks = seal.NewBlocks(2)
 
 // attached is a sealed attachment and what its manifest would say of it.
 type attached struct {
@@ -26,7 +32,11 @@ type attached struct {
 func attach(t testing.TB, content []byte, to ...*seal.Recipient) attached {
 	t.Helper()
 	var out bytes.Buffer
-	w, err := seal.NewAttachment(&out, to...)
+	b := blocks
+	if len(content)%2 == 1 {
+		b = nil
+	}
+	w, err := seal.NewAttachment(&out, b, to...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +96,7 @@ func TestAttachmentMayBeWrittenAndReadInAnyPieces(t *testing.T) {
 	key := newKey(t)
 	content := noise(150_000)
 	var out bytes.Buffer
-	w := must(seal.NewAttachment(&out, key.Recipient()))
+	w := must(seal.NewAttachment(&out, blocks, key.Recipient()))
 	for rest, i := content, 1; len(rest) > 0; i++ {
 		n := must(w.Write(rest[:min(i*7, len(rest))]))
 		rest = rest[n:]
@@ -312,7 +322,7 @@ func TestAttachmentThatWasNotWrittenHasNoResult(t *testing.T) {
 	content := noise(200_000)
 	whole := int(attach(t, content, key.Recipient()).Sealed)
 	for _, room := range []int{0, 100, 2000, 70_000, 140_000, whole - 1} {
-		w, err := seal.NewAttachment(&full{room}, key.Recipient())
+		w, err := seal.NewAttachment(&full{room}, blocks, key.Recipient())
 		if err == nil {
 			_, err = w.Write(content)
 			if cerr := w.Close(); cerr == nil || w.Attachment() != nil {
@@ -328,7 +338,7 @@ func TestAttachmentThatWasNotWrittenHasNoResult(t *testing.T) {
 			t.Errorf("room for %d of %d: %v", room, whole, err)
 		}
 	}
-	w := must(seal.NewAttachment(&full{whole}, key.Recipient()))
+	w := must(seal.NewAttachment(&full{whole}, blocks, key.Recipient()))
 	must(w.Write(content))
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -340,8 +350,109 @@ func TestAttachmentThatWasNotWrittenHasNoResult(t *testing.T) {
 	if w.Close() == nil || *w.Attachment() != was {
 		t.Error("closed twice")
 	}
-	if w, err := seal.NewAttachment(io.Discard); err == nil || w != nil {
+	if w, err := seal.NewAttachment(io.Discard, blocks); err == nil || w != nil {
 		t.Error("sealed to nobody")
+	}
+}
+
+// A gate lets pieces through when it is told to, and counts what came.
+type gate struct {
+	open   chan bool
+	came   atomic.Int64
+	broken atomic.Bool
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	<-g.open
+	if g.broken.Load() {
+		return 0, errFull
+	}
+	g.came.Add(int64(len(p)))
+	return len(p), nil
+}
+
+func TestAttachmentIsSealedWhileItIsWritten(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	blocks := seal.NewBlocks(3)
+	g := &gate{open: make(chan bool, 100)}
+	for range 50 { // the header comes in pieces
+		g.open <- true
+	}
+	w := must(seal.NewAttachment(g, blocks, newKey(t).Recipient()))
+	for len(g.open) > 0 {
+		<-g.open
+	}
+	header := g.came.Load()
+	must(w.Write(make([]byte, 3*64<<10))) // does not wait for the gate
+	if got := g.came.Load(); got != header {
+		t.Fatalf("%d bytes went through a closed gate", got-header)
+	}
+	close(g.open)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.came.Load(); got != w.Attachment().Sealed {
+		t.Errorf("%d bytes of %d were written", got, w.Attachment().Sealed)
+	}
+	if len(blocks) != cap(blocks) {
+		t.Errorf("%d of %d blocks came back", len(blocks), cap(blocks))
+	}
+}
+
+func TestNothingIsWrittenOfAnAttachmentThatWasGivenUp(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	g := &gate{open: make(chan bool)}
+	close(g.open)
+	blocks := seal.NewBlocks(2)
+	w := must(seal.NewAttachment(g, blocks, newKey(t).Recipient()))
+	must(w.Write(noise(500_000)))
+	w.Abort()
+	came := g.came.Load()
+	w.Write(noise(500_000))
+	if w.Close() == nil || w.Attachment() != nil {
+		t.Error("closed after it was given up")
+	}
+	w.Abort()
+	if got := g.came.Load(); got != came || len(blocks) != cap(blocks) {
+		t.Errorf("%d bytes were written after Abort, %d of %d blocks are there", got-came, len(blocks), cap(blocks))
+	}
+}
+
+// An attachment that stands still, or fails, keeps no block from others.
+func TestBlocksAreSharedByThoseThatMove(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	key := newKey(t)
+	blocks := seal.NewBlocks(1)
+	var still []*seal.AttachmentWriter
+	for i := range 20 {
+		g := &gate{open: make(chan bool)}
+		close(g.open)
+		w := must(seal.NewAttachment(g, blocks, key.Recipient()))
+		g.broken.Store(i%2 == 1)
+		w.Write(noise(300_000)) // fails, now or later
+		still = append(still, w)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			var out bytes.Buffer
+			w := must(seal.NewAttachment(&out, blocks, key.Recipient()))
+			must(w.Write(noise(1_000_000)))
+			if err := w.Close(); err != nil {
+				t.Error(err)
+			} else if got := must((attached{out.Bytes(), w.Attachment()}).open(key)); !bytes.Equal(got, noise(1_000_000)) {
+				t.Error("another attachment came back")
+			}
+		})
+	}
+	all.Wait()
+	for i, w := range still {
+		if err := w.Close(); (err == nil) != (i%2 == 0) || err != nil && !errors.Is(err, errFull) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if len(blocks) != 1 {
+		t.Error("the block is lost")
 	}
 }
 
@@ -371,7 +482,7 @@ func TestAttachmentsTakeConstantMemory(t *testing.T) {
 
 	var a *seal.Attachment
 	held := peak(func(look func()) {
-		w := must(seal.NewAttachment(file, key.Recipient()))
+		w := must(seal.NewAttachment(file, blocks, key.Recipient()))
 		piece := make([]byte, 32<<10)
 		for n := 0; n < size; n += len(piece) {
 			must(w.Write(piece[:min(len(piece), size-n)]))

@@ -76,7 +76,7 @@ func BenchmarkAttachment(b *testing.B) {
 	}
 	b.Run("seal", func(b *testing.B) {
 		compare(b, func() error {
-			w, err := seal.NewAttachment(io.Discard, key.Recipient())
+			w, err := seal.NewAttachment(io.Discard, blocks, key.Recipient())
 			if err != nil {
 				return err
 			}

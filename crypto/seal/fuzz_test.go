@@ -139,7 +139,7 @@ func FuzzRoundTrip(f *testing.F) {
 			}
 		}
 		var out bytes.Buffer
-		w := must(seal.NewAttachment(&out, key.Recipient()))
+		w := must(seal.NewAttachment(&out, blocks, key.Recipient()))
 		must(io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{bytes.NewReader(content)}, make([]byte, int(piece)+1)))
 		if err := w.Close(); err != nil {
 			t.Fatal(err)

@@ -27,20 +27,20 @@ type Keyslot struct {
 
 // NewKeyslot makes the slot of a tip. Channel and source are a line each.
 func NewKeyslot(channel, source string, key *TipKey) *Keyslot {
-	return &Keyslot{Tip: TipID(key.Recipient(), source), Channel: channel, Source: source, Key: key}
+	return &Keyslot{Tip: TipID(key.Public(), source), Channel: channel, Source: source, Key: key}
 }
 
 // TipIDLength is the length of a tip's id in characters.
 const TipIDLength = 16
 
-// TipID is the id of the tip with that key and that source's verifier key: the
-// first 80 bits of
+// TipID is the id of the tip with that key (its Public text) and that source's
+// verifier key: the first 80 bits of
 //
 //	SHA-256("tipbox tip v1\n" recipient "\n" source "\n")
 //
 // as 16 characters of lower-case base32 (RFC 4648), a-z and 2-7.
-func TipID(key *Recipient, source string) string {
-	sum := sha256.Sum256([]byte("tipbox tip v1\n" + key.String() + "\n" + source + "\n"))
+func TipID(key, source string) string {
+	sum := sha256.Sum256([]byte("tipbox tip v1\n" + key + "\n" + source + "\n"))
 	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:TipIDLength*5/8]))
 }
 
@@ -63,7 +63,7 @@ const (
 // an error to have no reader, or a slot that would not open again.
 func SealKeyslots(slot *Keyslot, readers ...*Recipient) (*Keyslots, error) {
 	text := slot.text()
-	if slot.Tip != TipID(slot.Key.Recipient(), slot.Source) {
+	if slot.Tip != TipID(slot.Key.Public(), slot.Source) {
 		return nil, fmt.Errorf("sealing a keyslot: it %w", ErrWrongTip)
 	}
 	if bytes.Count(text, []byte("\n")) != keyslotLines || len(text) > maxKeyslot {
@@ -137,7 +137,7 @@ func parseKeyslot(text []byte) (*Keyslot, error) {
 	if !bytes.Equal(slot.text(), text) {
 		return nil, fmt.Errorf("keyslot: %w", ErrDamaged)
 	}
-	if slot.Tip != TipID(slot.Key.Recipient(), slot.Source) {
+	if slot.Tip != TipID(slot.Key.Public(), slot.Source) {
 		return nil, fmt.Errorf("keyslot with a key of another tip: %w", ErrWrongTip)
 	}
 	return slot, nil

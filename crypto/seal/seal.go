@@ -70,7 +70,12 @@ func ParseRecipient(s string) (*Recipient, error) {
 }
 
 // A TipKey is the age identity of one tip. It prints as a fixed word.
-type TipKey struct{ identity *age.HybridIdentity }
+type TipKey struct {
+	identity *age.HybridIdentity
+	public   string // the recipient's text, which takes age as long to write as a tenth of sealing a message
+}
+
+func newTipKey(id *age.HybridIdentity) *TipKey { return &TipKey{id, id.Recipient().String()} }
 
 // NewTipKey makes a fresh random tip key.
 func NewTipKey() (*TipKey, error) {
@@ -78,7 +83,7 @@ func NewTipKey() (*TipKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a tip key: %w", err)
 	}
-	return &TipKey{id}, nil
+	return newTipKey(id), nil
 }
 
 // ParseTipKey reads the "AGE-SECRET-KEY-PQ-1…" form of a tip key.
@@ -87,11 +92,14 @@ func ParseTipKey(s string) (*TipKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a tip key: %w", ErrDamaged)
 	}
-	return &TipKey{id}, nil
+	return newTipKey(id), nil
 }
 
 // Recipient is the public half, to which the tip's parts are sealed.
 func (k *TipKey) Recipient() *Recipient { return k.identity.Recipient() }
+
+// Public is the text of the Recipient, "age1pq1…".
+func (k *TipKey) Public() string { return k.public }
 
 // Identity is the secret half, for the Open functions of this package.
 func (k *TipKey) Identity() age.Identity { return k.identity }

@@ -173,7 +173,7 @@ func TestFileThatAgeWouldNotReadIsNotSealed(t *testing.T) {
 	if _, err := seal.Message(document(10), to...); err == nil {
 		t.Fatalf("sealed to %d recipients", len(to))
 	}
-	if _, err := seal.NewAttachment(io.Discard, to...); err == nil {
+	if _, err := seal.NewAttachment(io.Discard, blocks, to...); err == nil {
 		t.Fatalf("sealed to %d recipients", len(to))
 	}
 }

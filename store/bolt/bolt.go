@@ -16,7 +16,9 @@
 // Revisions and page contents tell no order of arrival. The file as a whole
 // does tell something of its recent past, as every file does: its modification
 // time is that of the last write, and pages not yet used again still hold what
-// was deleted or replaced.
+// was deleted or replaced. A Snapshot and a file after Compact hold nothing of
+// that. Compact after deleting much, too: the list of free pages is written
+// with every commit, and a long one makes each slow.
 package bolt
 
 import (
@@ -68,8 +70,7 @@ type Config struct {
 type DB struct {
 	path     string
 	readOnly bool
-	bolt     *bbolt.DB
-	file     *os.File // bbolt's own, for reading past its mapping
+	at       atomic.Pointer[handle] // Compact puts another in its place
 	queue    queue
 	fault    atomic.Pointer[error] // set by fail, once
 	stuck    atomic.Bool           // a lock of bbolt's may be held for ever
@@ -109,19 +110,41 @@ func open(path string, cfg Config) (*DB, error) {
 		}
 	}
 	d := &DB{path: path, readOnly: cfg.ReadOnly}
-	opts := options(cfg)
-	opts.OpenFile = d.openFile
-	err := caught(func() (err error) {
-		d.bolt, err = bbolt.Open(path, 0o600, opts)
-		return err
-	})
-	if err != nil {
-		return nil, explain(err)
+	for {
+		h, err := openHandle(path, cfg)
+		if err != nil {
+			return nil, err
+		}
+		same, err := h.is(path)
+		if err == nil && same {
+			d.at.Store(h)
+			break
+		}
+		// While we waited for the lock, Compact put another file in the place
+		// of the one we waited for.
+		if err := errors.Join(err, h.bolt.Close()); err != nil {
+			return nil, err
+		}
 	}
-	if err := d.view(context.Background(), d.inspect); err != nil {
+	if err := d.ready(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// ready refuses a file that is not fit for use, and removes what a Compact that
+// was cut off has left.
+func (d *DB) ready() error {
+	if err := d.view(context.Background(), (*handle).inspect); err != nil {
+		return err
+	}
+	if d.readOnly {
+		return nil
+	}
+	if err := os.Remove(d.path + compactSuffix); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Close implements store.Store.
@@ -135,11 +158,36 @@ func (d *DB) Close() error {
 	if d.stuck.Load() {
 		return nil // the file stays open, and locked, until the process ends
 	}
-	if err := d.bolt.Close(); err != nil {
+	if err := d.at.Load().bolt.Close(); err != nil {
 		return fmt.Errorf("closing database %s: %w", d.path, err)
 	}
 	return nil
 }
+
+// A handle is an open file.
+type handle struct {
+	bolt *bbolt.DB
+	file *os.File // bbolt's own, for reading past its mapping
+}
+
+func openHandle(path string, cfg Config) (*handle, error) {
+	h := new(handle)
+	opts := options(cfg)
+	opts.OpenFile = h.openFile
+	err := caught(func() (err error) {
+		h.bolt, err = bbolt.Open(path, 0o600, opts)
+		return err
+	})
+	if err != nil {
+		return nil, explain(err)
+	}
+	return h, nil
+}
+
+// mapSize is how much address space bbolt takes for its file at once, where
+// there is plenty. When a file outgrows it, every call waits for the
+// transactions under way to end, and a Snapshot may take a while.
+const mapSize = (16 << 30) * (^uint(0) >> 63)
 
 func options(cfg Config) *bbolt.Options {
 	return &bbolt.Options{
@@ -147,6 +195,7 @@ func options(cfg Config) *bbolt.Options {
 		ReadOnly:        cfg.ReadOnly,
 		FreelistType:    bbolt.FreelistMapType,
 		PreLoadFreelist: true, // while Open can still refuse a damaged one
+		InitialMmapSize: int(mapSize),
 	}
 }
 
@@ -159,9 +208,31 @@ func create(path string) (err error) {
 	}
 	defer f.Close()
 	defer os.Remove(f.Name())
-	db, err := bbolt.Open(f.Name(), 0o600, options(Config{}))
+	db, err := layOut(f.Name())
 	if err != nil {
 		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	// Where another process came first, its database is as good.
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// layOut makes an empty database of our format in the empty file at path.
+// Nothing of it is durable before the file is synced.
+func layOut(path string) (*bbolt.DB, error) {
+	opts := options(Config{})
+	opts.NoSync, opts.NoGrowSync = true, true
+	db, err := bbolt.Open(path, 0o600, opts)
+	if err != nil {
+		return nil, err
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		if _, err := tx.CreateBucket([]byte(recordsBucket)); err != nil {
@@ -173,17 +244,10 @@ func create(path string) (err error) {
 		}
 		return meta.Put([]byte(formatKey), []byte(format))
 	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	// Where another process came first, its database is as good.
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return db, nil
 }
 
 func syncDir(path string) error {
@@ -197,7 +261,7 @@ func syncDir(path string) error {
 
 // openFile opens the file for bbolt, which would make a new one, and take an
 // empty one for a new one: here that is a database that lost its content.
-func (d *DB) openFile(path string, flag int, mode os.FileMode) (*os.File, error) {
+func (h *handle) openFile(path string, flag int, mode os.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
 	if err != nil {
 		return nil, err
@@ -210,14 +274,27 @@ func (d *DB) openFile(path string, flag int, mode os.FileMode) (*os.File, error)
 		f.Close()
 		return nil, err
 	}
-	d.file = f
+	h.file = f
 	return f, nil
+}
+
+// is reports whether path is the name of the file.
+func (h *handle) is(path string) (bool, error) {
+	ours, err := h.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(ours, there), err
 }
 
 // inspect refuses a file that is cut short, that would lead bbolt in circles,
 // or that is not of our format.
-func (d *DB) inspect(tx *bbolt.Tx) error {
-	if err := d.checkPages(tx, false); err != nil {
+func (h *handle) inspect(tx *bbolt.Tx) error {
+	if err := h.checkPages(tx, false); err != nil {
 		return err
 	}
 	meta := tx.Bucket([]byte(metaBucket))

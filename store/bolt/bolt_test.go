@@ -95,10 +95,7 @@ func TestNewFileIsWholeAndForTheOwnerOnly(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file: %v, %v", info, err)
 	}
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(entries) != 1 {
-		t.Errorf("in its folder: %v, %v", entries, err)
-	}
+	alone(t, path)
 }
 
 func TestOpenTogetherIsOneDatabase(t *testing.T) {
@@ -184,7 +181,7 @@ func TestStoredRecordsTellNoOrder(t *testing.T) {
 	var revisions []uint64
 	for i := range n {
 		put(t, db, fmt.Sprintf("%03d", i), "same")
-		err := db.bolt.View(func(tx *bbolt.Tx) error {
+		err := db.at.Load().bolt.View(func(tx *bbolt.Tx) error {
 			stored := tx.Bucket([]byte(recordsBucket)).Get(fmt.Appendf(nil, "%03d", i))
 			revisions = append(revisions, binary.BigEndian.Uint64(stored))
 			if !bytes.Equal(stored[headerLen:], []byte("same")) {

@@ -24,12 +24,12 @@ func (d *DB) Check(ctx context.Context) error {
 	err := d.guarded(func() error {
 		// bbolt's check looks at the list of free pages, which writers
 		// change: so none may be at work.
-		tx, err := d.bolt.Begin(!d.readOnly)
+		h, tx, err := d.begin(!d.readOnly)
 		if err != nil {
 			return err
 		}
 		defer tx.Rollback()
-		return caught(func() error { return d.check(ctx, tx) })
+		return caught(func() error { return h.check(ctx, tx) })
 	})
 	if err != nil {
 		return fmt.Errorf("checking database %s: %w", d.path, err)
@@ -37,10 +37,10 @@ func (d *DB) Check(ctx context.Context) error {
 	return nil
 }
 
-func (d *DB) check(ctx context.Context, tx *bbolt.Tx) error {
+func (h *handle) check(ctx context.Context, tx *bbolt.Tx) error {
 	// First, because bbolt's check works in a goroutine of its own, where
 	// nothing of ours recovers from a number that leads out of the file.
-	if err := d.checkPages(tx, true); err != nil {
+	if err := h.checkPages(tx, true); err != nil {
 		return err
 	}
 	var found findings

@@ -44,6 +44,7 @@ func (d *DB) Apply(ctx context.Context, changes ...store.Change) error {
 // A request is one Apply on its way through the queue.
 type request struct {
 	changes []store.Change
+	alone   bool      // shares no commit with others
 	turn    chan bool // receives once: true to lead a commit, false when done
 	err     error     // the outcome, when done
 }
@@ -97,7 +98,7 @@ func (q *queue) take(r *request) []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	size, n := r.size(), 0
-	for n < len(q.waiting) && size < maxGroup {
+	for n < len(q.waiting) && size < maxGroup && !q.waiting[n].alone {
 		size += q.waiting[n].size()
 		n++
 	}
@@ -133,7 +134,7 @@ func (r *request) size() int {
 func (d *DB) commit(group []*request) {
 	txid := 0
 	err := d.guarded(func() error {
-		tx, err := d.bolt.Begin(true)
+		_, tx, err := d.begin(true)
 		if err != nil {
 			return err
 		}
@@ -225,7 +226,7 @@ func (d *DB) distrust(txid int, err error) {
 		return
 	}
 	d.guarded(func() error {
-		return d.bolt.View(func(tx *bbolt.Tx) error {
+		return d.at.Load().bolt.View(func(tx *bbolt.Tx) error {
 			if txid != 0 && tx.ID() >= txid {
 				d.fail(err)
 			}

@@ -229,7 +229,7 @@ func TestCloseWaitsForTheQueue(t *testing.T) {
 func TestFailedCommitFailsAllAndTheNextIsGood(t *testing.T) {
 	db := start(t, newPath(t))
 	put(t, db, "a", "before")
-	db.bolt.MaxSize = 64 << 10 // like a full disk
+	db.at.Load().bolt.MaxSize = 64 << 10 // like a full disk
 	const n = 4
 	w := hold(t, db)
 	done := w.apply(1, func(int) []store.Change { return []store.Change{store.Check("a", 1)} }) // leads alone
@@ -251,7 +251,7 @@ func TestFailedCommitFailsAllAndTheNextIsGood(t *testing.T) {
 	if found := all(t, db); len(found) != 1 || string(found[0].Value) != "before" {
 		t.Errorf("after a failed commit: %v", found)
 	}
-	db.bolt.MaxSize = 0
+	db.at.Load().bolt.MaxSize = 0
 	put(t, db, "a", strings.Repeat("after", 50<<10))
 	if err := db.Check(t.Context()); err != nil {
 		t.Error(err)
@@ -280,7 +280,7 @@ func TestCommitThatMayNotLastStopsTheDB(t *testing.T) {
 // commits returns how many transactions the file has seen.
 func commits(t testing.TB, db *DB) (n int) {
 	t.Helper()
-	err := db.bolt.View(func(tx *bbolt.Tx) error {
+	err := db.at.Load().bolt.View(func(tx *bbolt.Tx) error {
 		n = tx.ID()
 		return nil
 	})
@@ -300,7 +300,7 @@ type holder struct {
 }
 
 func hold(t *testing.T, db *DB) *holder {
-	tx, err := db.bolt.Begin(true)
+	tx, err := db.at.Load().bolt.Begin(true)
 	if err != nil {
 		t.Error(err)
 	}

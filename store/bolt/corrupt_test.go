@@ -167,8 +167,21 @@ func TestChangedValueIsCorrupt(t *testing.T) {
 	if r, err := db.Get(t.Context(), "b"); !errors.Is(err, store.ErrCorrupt) || r.Value != nil {
 		t.Errorf("Get = %v, %v", r, err)
 	}
-	if found, err := db.Scan(t.Context(), "", "", 3); !errors.Is(err, store.ErrCorrupt) || found != nil {
-		t.Errorf("Scan = %v, %v", found, err)
+	found, err := db.Scan(t.Context(), "", "", 3)
+	if err != nil || len(found) != 3 || string(found[0].Value) != "good" || string(found[2].Value) != "good" {
+		t.Fatalf("Scan = %v, %v", found, err)
+	}
+	if r := found[1]; r.Key != "b" || !errors.Is(r.Err, store.ErrCorrupt) || r.Value != nil || r.Revision != 0 {
+		t.Errorf("Scan returns the damaged record as %v", r)
+	}
+	for _, from := range []struct{ prefix, after store.Key }{{"", "a"}, {"b", ""}} {
+		found, err := db.Scan(t.Context(), from.prefix, from.after, 1)
+		if err != nil || len(found) != 1 || !errors.Is(found[0].Err, store.ErrCorrupt) {
+			t.Errorf("Scan(%q, %q) = %v, %v", from.prefix, from.after, found, err)
+		}
+	}
+	if found, err := db.Scan(t.Context(), "", "b", 3); err != nil || len(found) != 1 || found[0].Key != "c" {
+		t.Errorf("Scan from the damaged record on = %v, %v", found, err)
 	}
 	if err := db.Apply(t.Context(), store.Check("b", 1), store.Put("x", nil)); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("Apply: %v", err)
@@ -204,8 +217,8 @@ func original(t *testing.T) *sample {
 	}
 	// Without its last meta page bbolt goes back by one commit; no harm.
 	put(t, db, "last", "")
-	err := db.bolt.View(func(tx *bbolt.Tx) error {
-		o.used, o.pageSize = int(tx.Size()), db.bolt.Info().PageSize
+	err := db.at.Load().bolt.View(func(tx *bbolt.Tx) error {
+		o.used, o.pageSize = int(tx.Size()), db.at.Load().bolt.Info().PageSize
 		for id := 2; id < o.used/o.pageSize; id++ {
 			p, err := tx.Page(id)
 			if err != nil {
@@ -260,12 +273,19 @@ func (o *sample) try(t *testing.T, damage string, do func([]byte) []byte) {
 		found, err := db.Scan(t.Context(), "", after, 200)
 		o.corrupt(t, damage, err)
 		for _, r := range found {
+			if r.Err != nil {
+				o.corrupt(t, damage, r.Err)
+				continue
+			}
 			o.right(t, damage, r)
 			if r.Key <= after {
 				t.Fatalf("%s: Scan goes back", damage)
 			}
 			read[r.Key] = true
 			after = r.Key
+		}
+		if n := len(found); n > 0 {
+			after = found[n-1].Key
 		}
 		more = err == nil && len(found) > 0
 	}

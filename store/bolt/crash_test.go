@@ -18,7 +18,7 @@ import (
 const childEnv = "TIPBOX_BOLT_TEST_CHILD"
 
 // TestWhatWasAppliedSurvivesAKill kills a process that writes from many
-// goroutines, again and again on the same file.
+// goroutines, and compacts meanwhile, again and again on the same file.
 func TestWhatWasAppliedSurvivesAKill(t *testing.T) {
 	path := newPath(t)
 	applied := make(map[store.Key]string)
@@ -30,6 +30,7 @@ func TestWhatWasAppliedSurvivesAKill(t *testing.T) {
 			applied[store.Key("log/"+worker+"/"+n)] = n
 		}
 		db := start(t, path)
+		alone(t, path)
 		if err := db.Check(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -127,6 +128,13 @@ func child(path string) {
 	for i := range 8 {
 		go func() { failed <- work(fmt.Sprint(i)) }()
 	}
+	go func() {
+		for {
+			if err := db.Compact(context.Background()); err != nil {
+				failed <- err
+			}
+		}
+	}()
 	fmt.Fprintln(os.Stderr, <-failed)
 	os.Exit(1)
 }

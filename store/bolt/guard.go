@@ -2,10 +2,12 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"tipbox/store"
 )
@@ -70,15 +72,30 @@ func (d *DB) enter(ctx context.Context) error {
 
 func (d *DB) leave() { d.life.RUnlock() }
 
+// begin begins a transaction in the file as it is now. Compact may close it
+// between our look and our step: then there is another.
+func (d *DB) begin(writable bool) (*handle, *bbolt.Tx, error) {
+	for {
+		h := d.at.Load()
+		tx, err := h.bolt.Begin(writable)
+		if !errors.Is(err, berrors.ErrDatabaseNotOpen) || h == d.at.Load() {
+			return h, tx, err
+		}
+	}
+}
+
 // view runs f with a read transaction.
-func (d *DB) view(ctx context.Context, f func(*bbolt.Tx) error) error {
+func (d *DB) view(ctx context.Context, f func(*handle, *bbolt.Tx) error) error {
 	if err := d.enter(ctx); err != nil {
 		return err
 	}
 	defer d.leave()
 	return d.guarded(func() error {
-		return d.bolt.View(func(tx *bbolt.Tx) error {
-			return caught(func() error { return f(tx) })
-		})
+		h, tx, err := d.begin(false)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		return caught(func() error { return f(h, tx) })
 	})
 }

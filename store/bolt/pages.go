@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
@@ -31,12 +33,12 @@ const (
 // circles until the stack is full, which no recover survives, or would write
 // over what a damaged list of free pages gives away.
 //
-// Without leaves it reads only the list of free pages and the branches (about
-// one page in a hundred), so that Open can afford it.
-func (d *DB) checkPages(tx *bbolt.Tx, leaves bool) error {
-	t := &tree{file: d.file, pageSize: int64(d.bolt.Info().PageSize), leaves: leaves}
+// Without leaves it reads only the list of free pages and the branches (a page
+// in two hundred, several at once), so that Open can afford it.
+func (h *handle) checkPages(tx *bbolt.Tx, leaves bool) error {
+	t := &tree{file: h.file, pageSize: int64(h.bolt.Info().PageSize), leaves: leaves}
 	pages := tx.Size() / t.pageSize
-	info, err := d.file.Stat()
+	info, err := h.file.Stat()
 	if err != nil {
 		return err
 	}
@@ -62,7 +64,7 @@ func (d *DB) checkPages(tx *bbolt.Tx, leaves bool) error {
 			return err
 		}
 	}
-	return t.walk(root, true, true)
+	return t.walk(root, true)
 }
 
 // A tree is a walk through a bbolt file.
@@ -75,15 +77,19 @@ type tree struct {
 
 // A page is a page with those that continue it.
 type page struct {
-	id    uint64
-	flags uint16
-	count int
-	data  []byte // header and elements included
+	id       uint64
+	flags    uint16
+	count    int
+	overflow uint32 // how many pages continue it
+	data     []byte // header and elements included
 }
 
 // free checks the list of free pages that begins on the page id.
 func (t *tree) free(id uint64) error {
-	p, err := t.page(id, freelistPage)
+	p, err := t.read(id)
+	if err == nil {
+		err = t.take(p, freelistPage)
+	}
 	if err != nil {
 		return err
 	}
@@ -103,51 +109,57 @@ func (t *tree) free(id uint64) error {
 	return nil
 }
 
-// walk checks the page id and all below it. At the top the elements are
-// buckets, below they are records. Only the root of a tree may be empty.
-func (t *tree) walk(id uint64, top, root bool) error {
-	p, err := t.page(id, branchPage|leafPage)
-	if err != nil {
-		return err
-	}
-	if p.count == 0 && (!root || p.flags == branchPage) {
-		return p.wrong("empty")
-	}
-	if p.flags == leafPage {
-		return t.leaf(p, top)
-	}
-	if !p.packed() {
-		return p.wrong("its elements are damaged")
-	}
-	children := make([]uint64, p.count)
-	for i := range children {
-		children[i] = binary.NativeEndian.Uint64(p.element(i)[8:])
-	}
-	skip, err := t.skip(children[0], top)
-	if err != nil {
-		return err
-	}
-	for _, child := range children {
-		if skip {
-			err = t.see(child, 0)
-		} else {
-			err = t.walk(child, top, false)
-		}
+// walk checks the tree below the page root, level by level: all its leaves are
+// on the last. At the top the leaves' elements are buckets, below they are
+// records. Only the root may be empty.
+func (t *tree) walk(root uint64, top bool) error {
+	for level := []uint64{root}; len(level) > 0; {
+		first, err := t.read(level[0])
 		if err != nil {
 			return err
 		}
+		kind := first.flags
+		if kind == leafPage && !t.leaves && !top {
+			return t.skip(level)
+		}
+		if kind != leafPage && kind != branchPage {
+			return first.wrong("not of the kind that belongs here")
+		}
+		var below []uint64
+		err = t.readEach(level, func(p page) error {
+			if err := t.take(p, kind); err != nil {
+				return err
+			}
+			if p.count == 0 && (p.id != root || kind == branchPage) {
+				return p.wrong("empty")
+			}
+			if kind == leafPage {
+				return t.leaf(p, top)
+			}
+			if !p.packed() {
+				return p.wrong("its elements are damaged")
+			}
+			for i := range p.count {
+				below = append(below, binary.NativeEndian.Uint64(p.element(i)[8:]))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		level = below
 	}
 	return nil
 }
 
-// skip reports whether the page id, and with it those beside it, are leaves
-// that nobody asked for: all leaves of a tree are on one level.
-func (t *tree) skip(id uint64, top bool) (bool, error) {
-	if t.leaves || top {
-		return false, nil
+// skip marks leaves that nobody asked for.
+func (t *tree) skip(level []uint64) error {
+	for _, id := range level {
+		if err := t.see(id, 0); err != nil {
+			return err
+		}
 	}
-	h, err := t.header(id)
-	return h.flags == leafPage, err
+	return nil
 }
 
 func (t *tree) leaf(p page, top bool) error {
@@ -175,60 +187,91 @@ func (t *tree) bucket(p page, value []byte) error {
 		return p.wrong("a bucket is cut short")
 	}
 	if root := binary.NativeEndian.Uint64(value); root != 0 {
-		return t.walk(root, false, true)
+		return t.walk(root, false)
 	}
-	inline, ok := parse(value[bucketHead:])
-	if !ok || inline.flags != leafPage {
+	value = value[bucketHead:]
+	if len(value) < pageHeader {
+		return p.wrong("a bucket is damaged")
+	}
+	inline := parse(value)
+	if inline.flags != leafPage || !inline.fits() {
 		return p.wrong("a bucket is damaged")
 	}
 	return t.leaf(inline, false)
 }
 
-// page reads the page id, of one of the kinds in flags, and marks it seen.
-func (t *tree) page(id uint64, flags uint16) (page, error) {
-	h, err := t.header(id)
-	if err != nil {
-		return page{}, err
+// take checks that the page is of the kind in flags, and marks it seen.
+func (t *tree) take(p page, flags uint16) error {
+	if p.flags != flags {
+		return p.wrong("not of the kind that belongs here")
 	}
-	if h.flags&flags == 0 || h.flags&(h.flags-1) != 0 {
-		return page{}, h.wrong("not of the kind that belongs here")
+	if flags != freelistPage && !p.fits() { // whose elements are shorter
+		return p.wrong("too many elements")
 	}
-	overflow := binary.NativeEndian.Uint32(h.data[12:])
-	if err := t.see(id, overflow); err != nil {
-		return page{}, err
-	}
-	buf := make([]byte, (int64(overflow)+1)*t.pageSize)
-	if _, err := t.file.ReadAt(buf, int64(id)*t.pageSize); err != nil {
-		return page{}, err
-	}
-	p, ok := parse(buf)
-	if !ok && flags != freelistPage { // whose elements are shorter
-		return page{}, h.wrong("too many elements")
-	}
-	return p, nil
+	return t.see(p.id, p.overflow)
 }
 
-// header reads only the header of the page id.
-func (t *tree) header(id uint64) (page, error) {
-	if id < 2 || id >= uint64(len(t.seen)) {
-		return page{}, fmt.Errorf("%w: page %d of %d", store.ErrCorrupt, id, len(t.seen))
+// readEach reads pages, some ahead of f and several at once: a disk that is
+// asked for one after the other is slow. It calls f for each in turn.
+func (t *tree) readEach(ids []uint64, f func(page) error) error {
+	const ahead, readers = 256, 32
+	for batch := range slices.Chunk(ids, ahead) {
+		pages, errs := make([]page, len(batch)), make([]error, len(batch))
+		var wg sync.WaitGroup
+		for r := range min(readers, len(batch)) {
+			wg.Go(func() {
+				for i := r; i < len(batch); i += readers {
+					pages[i], errs[i] = t.read(batch[i])
+				}
+			})
+		}
+		wg.Wait()
+		for i, p := range pages {
+			if errs[i] != nil {
+				return errs[i]
+			}
+			if err := f(p); err != nil {
+				return err
+			}
+		}
 	}
-	buf := make([]byte, pageHeader)
+	return nil
+}
+
+// read reads the page id and those that continue it. It may be called
+// concurrently.
+func (t *tree) read(id uint64) (page, error) {
+	if id < 2 || id >= uint64(len(t.seen)) {
+		return page{}, t.outside(id)
+	}
+	buf := make([]byte, t.pageSize)
 	if _, err := t.file.ReadAt(buf, int64(id)*t.pageSize); err != nil {
 		return page{}, err
 	}
-	h, _ := parse(buf)
-	if h.id != id {
-		return page{}, fmt.Errorf("%w: page %d says it is page %d", store.ErrCorrupt, id, h.id)
+	p := parse(buf)
+	if p.id != id {
+		return page{}, fmt.Errorf("%w: page %d says it is page %d", store.ErrCorrupt, id, p.id)
 	}
-	return h, nil
+	if p.overflow == 0 {
+		return p, nil
+	}
+	if last := id + uint64(p.overflow); last >= uint64(len(t.seen)) {
+		return page{}, t.outside(last)
+	}
+	p.data = make([]byte, (int64(p.overflow)+1)*t.pageSize)
+	_, err := t.file.ReadAt(p.data, int64(id)*t.pageSize)
+	return p, err
+}
+
+func (t *tree) outside(id uint64) error {
+	return fmt.Errorf("%w: page %d of %d", store.ErrCorrupt, id, len(t.seen))
 }
 
 // see marks the page id, and those that continue it, as seen.
 func (t *tree) see(id uint64, overflow uint32) error {
 	for i := id; i <= id+uint64(overflow); i++ {
 		if i < 2 || i >= uint64(len(t.seen)) {
-			return fmt.Errorf("%w: page %d of %d", store.ErrCorrupt, i, len(t.seen))
+			return t.outside(i)
 		}
 		if t.seen[i] {
 			return fmt.Errorf("%w: page %d belongs to two others", store.ErrCorrupt, i)
@@ -238,19 +281,19 @@ func (t *tree) see(id uint64, overflow uint32) error {
 	return nil
 }
 
-// parse takes a page apart; ok is false if its elements do not fit.
-func parse(b []byte) (p page, ok bool) {
-	if len(b) < pageHeader {
-		return page{}, false
+// parse reads the header of a page.
+func parse(b []byte) page {
+	return page{
+		id:       binary.NativeEndian.Uint64(b),
+		flags:    binary.NativeEndian.Uint16(b[8:]),
+		count:    int(binary.NativeEndian.Uint16(b[10:])),
+		overflow: binary.NativeEndian.Uint32(b[12:]),
+		data:     b,
 	}
-	p = page{
-		id:    binary.NativeEndian.Uint64(b),
-		flags: binary.NativeEndian.Uint16(b[8:]),
-		count: int(binary.NativeEndian.Uint16(b[10:])),
-		data:  b,
-	}
-	return p, pageHeader+p.count*element <= len(b)
 }
+
+// fits reports whether there is room for the elements.
+func (p page) fits() bool { return pageHeader+p.count*element <= len(p.data) }
 
 func (p page) element(i int) []byte {
 	return p.data[pageHeader+i*element:][:element]

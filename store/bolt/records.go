@@ -22,7 +22,7 @@ func (d *DB) Get(ctx context.Context, key store.Key) (r store.Record, err error)
 	if err := key.Valid(); err != nil {
 		return store.Record{}, err
 	}
-	err = d.view(ctx, func(tx *bbolt.Tx) error {
+	err = d.view(ctx, func(_ *handle, tx *bbolt.Tx) error {
 		stored := tx.Bucket([]byte(recordsBucket)).Get([]byte(key))
 		if stored == nil {
 			return fmt.Errorf("%q: %w", key, store.ErrNotFound)
@@ -42,28 +42,37 @@ func (d *DB) Scan(ctx context.Context, prefix, after store.Key, limit int) (foun
 		return nil, err
 	}
 	limit = min(limit, store.MaxScan)
-	err = d.view(ctx, func(tx *bbolt.Tx) error {
+	err = d.view(ctx, func(_ *handle, tx *bbolt.Tx) error {
 		c := tx.Bucket([]byte(recordsBucket)).Cursor()
 		from := max(prefix, after)
 		k, v := c.Seek([]byte(from))
 		if k != nil && string(k) == string(after) {
 			k, v = c.Next()
 		}
-		for last := []byte(from); k != nil && len(found) < limit; k, v = c.Next() {
-			if order := bytes.Compare(last, k); order > 0 || order == 0 && len(found) > 0 {
+		last := []byte(from) // of the keys that a checksum vouches for
+		for first := true; k != nil && len(found) < limit; k, v = c.Next() {
+			rev, err := revision(k, v)
+			order := bytes.Compare(last, k)
+			back := order > 0 || order == 0 && !first
+			within := bytes.HasPrefix(k, []byte(prefix))
+			if err != nil {
+				// Its key may be damaged too, and say nothing of where it
+				// belongs or whether the prefix ends here.
+				if within && !back && store.Key(k).Valid() == nil {
+					found = append(found, store.Record{Key: store.Key(k), Err: err})
+				}
+				continue
+			}
+			if back {
 				// On a damaged page; a caller that goes on from the last
 				// key would go in circles.
 				return fmt.Errorf("%w: records out of order", store.ErrCorrupt)
 			}
-			if !bytes.HasPrefix(k, []byte(prefix)) {
+			if !within {
 				break
 			}
-			r, err := decode(k, v)
-			if err != nil {
-				return err
-			}
-			found = append(found, r)
-			last = k
+			found = append(found, record(k, v, rev))
+			last, first = k, false
 		}
 		return nil
 	})
@@ -91,11 +100,11 @@ func decode(key, stored []byte) (store.Record, error) {
 	if err != nil {
 		return store.Record{}, err
 	}
-	return store.Record{
-		Key:      store.Key(key),
-		Value:    bytes.Clone(stored[headerLen:]),
-		Revision: rev,
-	}, nil
+	return record(key, stored, rev), nil
+}
+
+func record(key, stored []byte, rev store.Revision) store.Record {
+	return store.Record{Key: store.Key(key), Value: bytes.Clone(stored[headerLen:]), Revision: rev}
 }
 
 // revision returns the revision of an intact stored record.

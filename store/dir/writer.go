@@ -11,8 +11,15 @@ import (
 	"tipbox/store"
 )
 
-// bufferSize is what a writer holds in memory.
-const bufferSize = 256 << 10
+const (
+	// bufferSize is what a writer holds in memory: it gathers small pieces,
+	// and large ones pass it by.
+	bufferSize = 4 << 10
+	// pushOutEvery is how much the kernel may hold back: then the disk writes
+	// while the rest still comes in, and the Sync of a long blob finds little
+	// left to do.
+	pushOutEvery = 8 << 20
+)
 
 // writer is a blob that is being written.
 type writer struct {
@@ -21,10 +28,28 @@ type writer struct {
 	buf   *bufio.Writer
 	temp  string // where it is
 	name  string // what it will be
+
+	wrote  int64 // bytes in file
+	pushed int64 // of them, those that the kernel was told to write
 }
 
 func newWriter(b *Blobs, f *os.File, temp, name string) *writer {
-	return &writer{blobs: b, file: f, buf: bufio.NewWriterSize(f, bufferSize), temp: temp, name: name}
+	w := &writer{blobs: b, file: f, temp: temp, name: name}
+	w.buf = bufio.NewWriterSize(pushing{w}, bufferSize)
+	return w
+}
+
+// pushing is the file behind a writer's buffer.
+type pushing struct{ *writer }
+
+func (w pushing) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	w.wrote += int64(n)
+	if w.wrote-w.pushed >= pushOutEvery {
+		pushOut(w.file, w.pushed, w.wrote-w.pushed)
+		w.pushed = w.wrote
+	}
+	return n, err
 }
 
 // Write implements store.BlobWriter.

@@ -36,6 +36,9 @@ type Config struct {
 	MaxFile int64       // 16 MiB if 0
 
 	KeepDays int // retention of each channel
+
+	Free    func() (int64, error) // no end of room if nil
+	Reserve int64
 }
 
 // An Org is an organisation. Its members are
@@ -87,6 +90,7 @@ func New(t testing.TB, cfg Config) *Org {
 	o.Enter("carol", &roster.Member{Roles: []roster.Role{roster.Reviewer}})
 	service, err := tipbox.New(tipbox.Config{
 		Store: o.Store, Blobs: o.Blobs, Root: o.Root.Verifier(), MaxFile: cfg.MaxFile, Now: o.Clock.Now,
+		Free: cfg.Free, Reserve: cfg.Reserve,
 		Log: slog.New(slog.NewTextHandler(o.Log, nil)),
 		Channels: []tipbox.Channel{
 			channel("off-book-funds", "Off-book funds", "小金库", cfg.KeepDays),

@@ -16,7 +16,7 @@ func (s *site) eraseRoutes(r *mux.Router) {
 
 // postErase erases a tip for its source, as long as nobody has read it.
 func (s *site) postErase(w http.ResponseWriter, r *http.Request) error {
-	sent, err := readForm(w, r, nil)
+	sent, err := s.readForm(w, r, nil)
 	p := s.newPageIn(r, sent.Get("lang"), "thread.title")
 	var code *receipt.Code
 	if err == nil {

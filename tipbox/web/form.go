@@ -20,9 +20,106 @@ const (
 	maxField  = 1 << 20         // bytes of one field that are kept
 	maxFields = 2 << 20         // bytes of all fields together
 	fieldCost = 64              // bytes that a field counts besides its name and value
+	maxHead   = 64 << 10        // bytes before a part's content: package multipart would keep 10 MiB
 	maxUnkept = 16 << 30        // bytes that are read and thrown away
 	stalled   = 2 * time.Minute // without a byte: the line is dead
 )
+
+// blockSize is how much is read at once of a line that brings as much.
+const blockSize = 128 << 10
+
+// newBlocks makes n blocks for requests to share.
+func newBlocks(n int) chan []byte {
+	blocks := make(chan []byte, n)
+	for range n {
+		blocks <- nil // made when first needed
+	}
+	return blocks
+}
+
+// ahead reads a fast line in large pieces. It holds no memory while a line
+// brings little or nothing: it asks for little first, borrows a block only if
+// that much was there, and gives it back once it is read. Without a block to
+// borrow it goes on in little pieces.
+type ahead struct {
+	r      io.Reader
+	blocks chan []byte
+	more   bool   // the last little piece was as long as could be
+	block  []byte // borrowed, or nil
+	rest   []byte // of block, not read yet
+	err    error  // behind rest
+
+	inHead bool // between two parts
+	head   int  // bytes that may be read there
+}
+
+// next goes on to the part behind part, which is nil at first.
+func (a *ahead) next(parts *multipart.Reader, part *multipart.Part) (*multipart.Part, error) {
+	if part != nil {
+		if _, err := io.Copy(io.Discard, part); err != nil {
+			return nil, err
+		}
+	}
+	a.inHead, a.head = true, maxHead
+	defer func() { a.inHead = false }()
+	return parts.NextRawPart()
+}
+
+func (a *ahead) Read(p []byte) (int, error) {
+	if !a.inHead {
+		return a.read(p)
+	}
+	if a.head <= 0 {
+		return 0, errForm
+	}
+	n, err := a.read(p[:min(len(p), a.head)])
+	a.head -= n
+	return n, err
+}
+
+func (a *ahead) read(p []byte) (int, error) {
+	if len(a.rest) == 0 && a.err == nil {
+		if !a.borrow() {
+			n, err := a.r.Read(p)
+			a.more = n == len(p)
+			return n, err
+		}
+		var n int
+		n, a.err = a.r.Read(a.block)
+		a.rest = a.block[:n]
+	}
+	n := copy(p, a.rest)
+	if a.rest = a.rest[n:]; len(a.rest) > 0 {
+		return n, nil
+	}
+	a.giveBack()
+	err := a.err
+	a.err = nil
+	return n, err
+}
+
+func (a *ahead) borrow() bool {
+	if !a.more {
+		return false
+	}
+	a.more = false
+	select {
+	case a.block = <-a.blocks:
+	default:
+		return false
+	}
+	if a.block == nil {
+		a.block = make([]byte, blockSize)
+	}
+	return true
+}
+
+func (a *ahead) giveBack() {
+	if a.block != nil {
+		a.blocks <- a.block
+		a.block, a.rest = nil, nil
+	}
+}
 
 // quiet hides what a reader says of a failure, which could quote the form or
 // name its sender.
@@ -77,17 +174,17 @@ type takeFile func(fields url.Values, name, mediaType string, content io.Reader)
 // Whatever the error, the body is read to its end if that comes within
 // maxUnkept: only then does a browser look for the answer. What could be read
 // comes with the error.
-func readForm(w http.ResponseWriter, r *http.Request, file takeFile) (form, error) {
+func (s *site) readForm(w http.ResponseWriter, r *http.Request, file takeFile) (form, error) {
 	in := newBody(w, r)
 	f := form{Values: make(url.Values)}
-	err := f.parse(in, r.Header.Get("Content-Type"), file)
+	err := f.parse(in, s.blocks, r.Header.Get("Content-Type"), file)
 	if _, rest := io.Copy(io.Discard, in); err == nil {
 		err = rest
 	}
 	return f, err
 }
 
-func (f *form) parse(in *body, contentType string, file takeFile) error {
+func (f *form) parse(in *body, blocks chan []byte, contentType string, file takeFile) error {
 	kind, params, err := mime.ParseMediaType(contentType)
 	switch {
 	case err != nil:
@@ -95,7 +192,9 @@ func (f *form) parse(in *body, contentType string, file takeFile) error {
 	case kind == "application/x-www-form-urlencoded":
 		return f.parseURLEncoded(in)
 	case kind == "multipart/form-data":
-		return f.parseMultipart(in, multipart.NewReader(bufio.NewReaderSize(in, 256<<10), params["boundary"]), file)
+		ahead := &ahead{r: in, blocks: blocks}
+		defer ahead.giveBack()
+		return f.parseMultipart(in, ahead, multipart.NewReader(ahead, params["boundary"]), file)
 	}
 	return errForm
 }
@@ -112,11 +211,13 @@ func (f *form) parseURLEncoded(in *body) error {
 	return nil
 }
 
-func (f *form) parseMultipart(in *body, parts *multipart.Reader, file takeFile) error {
+func (f *form) parseMultipart(in *body, ahead *ahead, parts *multipart.Reader, file takeFile) error {
 	kept := 0
 	var refused error
+	var part *multipart.Part
 	for {
-		part, err := parts.NextRawPart()
+		var err error
+		part, err = ahead.next(parts, part)
 		if err == io.EOF {
 			return refused
 		}
@@ -129,7 +230,7 @@ func (f *form) parseMultipart(in *body, parts *multipart.Reader, file takeFile) 
 			refused = cmp.Or(refused, errForm)
 			continue
 		}
-		content := bufio.NewReader(quiet{part})
+		content := bufio.NewReaderSize(quiet{part}, 16) // to peek
 		if name, ok := params["filename"]; ok {
 			if _, err := content.Peek(1); name == "" && err != nil {
 				continue // what a browser sends where no file was chosen

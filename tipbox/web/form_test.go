@@ -13,11 +13,14 @@ import (
 
 const multipartType = "multipart/form-data; boundary=b"
 
+// pool is what readForm needs of a site.
+var pool = &site{blocks: newBlocks(1)}
+
 // read reads a form and, of its files, all there is.
 func read(contentType string, body io.Reader) (f form, files []string, err error) {
 	r := httptest.NewRequest("POST", "/", body)
 	r.Header.Set("Content-Type", contentType)
-	f, err = readForm(httptest.NewRecorder(), r, func(_ url.Values, name, _ string, content io.Reader) error {
+	f, err = pool.readForm(httptest.NewRecorder(), r, func(_ url.Values, name, _ string, content io.Reader) error {
 		b, err := io.ReadAll(content)
 		files = append(files, name+"="+string(b))
 		return err
@@ -72,7 +75,7 @@ func TestAfterARefusedFileNoOtherIsTakenButFieldsAre(t *testing.T) {
 		part(`form-data; name="f"; filename="a"`, "A")+part(`form-data; name="f"; filename="b"`, "B")+part(`form-data; name="text"`, "T")+"--b--"))
 	r.Header.Set("Content-Type", multipartType)
 	calls := 0
-	f, err := readForm(httptest.NewRecorder(), r, func(url.Values, string, string, io.Reader) error {
+	f, err := pool.readForm(httptest.NewRecorder(), r, func(url.Values, string, string, io.Reader) error {
 		calls++
 		return refused
 	})
@@ -133,7 +136,7 @@ func TestOfALongFieldTheBeginningIsKept(t *testing.T) {
 func TestAFileDoesNotLiftTheBoundOnWhatFollows(t *testing.T) {
 	in := newBody(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(part("form-data; name=f; filename=f", "x")+"--b--")))
 	f := form{Values: make(url.Values)}
-	err := f.parse(in, multipartType, func(url.Values, string, string, io.Reader) error {
+	err := f.parse(in, pool.blocks, multipartType, func(url.Values, string, string, io.Reader) error {
 		if in.left <= maxUnkept {
 			t.Error("a file is bounded like what is thrown away")
 		}
@@ -150,6 +153,21 @@ func TestABodyIsReadToItsEndWithinABound(t *testing.T) {
 	in.left = 1 << 20
 	if n, err := io.Copy(io.Discard, in); n != 1<<20 || err != errForm {
 		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// The header of a part is bounded, and the bytes of the parts before it do not
+// count.
+func TestALongPartHeaderIsRefused(t *testing.T) {
+	long := part(`form-data; name="file"; filename="a"`, strings.Repeat("A", 2*maxHead)) + part(`form-data; name="text"`, "T")
+	f, files, err := read(multipartType, strings.NewReader(long+"--b--\r\n"))
+	if err != nil || len(files) != 1 || f.Get("text") != "T" {
+		t.Errorf("behind a long file: %v, %d files, text %q", err, len(files), f.Get("text"))
+	}
+	header := "--b\r\nX: " + strings.Repeat("x", 2*maxHead) + "\r\nContent-Disposition: form-data; name=more\r\n\r\nM\r\n"
+	f, files, err = read(multipartType, strings.NewReader(long+header+"--b--\r\n"))
+	if !errors.Is(err, errForm) || len(files) != 1 || f.Get("text") != "T" || f.Has("more") {
+		t.Errorf("a long header: %v, %v", err, f.Values)
 	}
 }
 

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -117,4 +118,22 @@ func TestThePagesThatAnsweredAFormLinkToNoOtherLanguage(t *testing.T) {
 			t.Errorf("%s: a link would lose what the page holds, or lead nowhere: %v", name, links[0].attr)
 		}
 	}
+}
+
+// FuzzLanguage asks for a page in whatever words: it is one of ours, and says
+// nothing of what was asked.
+func FuzzLanguage(f *testing.F) {
+	f.Add("zh-Hans", "en")
+	f.Add("", "zh-CN,zh;q=0.9,en;q=0.8")
+	f.Add("x-klingon", "en-US-u-va-posix-a-a-a")
+	f.Add("\xff%00", ";;;q=,*;q=NaN")
+	s := newSite(f, tipboxtest.Config{})
+	f.Fuzz(func(t *testing.T, named, accept string) {
+		r := httptest.NewRequest("GET", "/thread?lang="+url.QueryEscape(named), nil)
+		r.Header.Set("Accept-Language", accept)
+		got := s.do(t, r).want(t, 200).lang()
+		if !slices.Contains([]string{"en", "zh-Hans"}, got) || named == "zh-Hans" && got != named {
+			t.Errorf("lang=%q with %q is in %q", named, accept, got)
+		}
+	})
 }

@@ -29,6 +29,8 @@ func (s *site) refuse(r *http.Request, p *page, err error) (status int, newToken
 		return say(http.StatusUnprocessableEntity, "error.toolong", tipbox.MaxText)
 	case errors.Is(err, tipbox.ErrFileTooLarge):
 		return say(http.StatusRequestEntityTooLarge, "error.filetoolarge", p.size(s.service.MaxFile()))
+	case errors.Is(err, tipbox.ErrNoRoom):
+		return say(http.StatusInsufficientStorage, "error.noroom")
 	case errors.Is(err, tipbox.ErrTooManyFiles):
 		return say(http.StatusRequestEntityTooLarge, "error.toomanyfiles")
 	case errors.Is(err, tipbox.ErrChannel):

@@ -34,6 +34,7 @@ type messageForm struct {
 	MaxText    int
 	MaxFiles   int
 	MaxFile    string
+	NoFiles    bool
 	FilesAgain bool
 }
 
@@ -44,7 +45,7 @@ func (s *site) messageForm(p *page, sent form) messageForm {
 	}
 	return messageForm{
 		Once: once, Text: sent.Get("text"), FilesAgain: sent.hadFiles,
-		MaxText: tipbox.MaxText, MaxFiles: tipbox.MaxFiles, MaxFile: p.size(s.service.MaxFile()),
+		MaxText: tipbox.MaxText, MaxFiles: tipbox.MaxFiles, MaxFile: p.size(s.service.MaxFile()), NoFiles: !s.service.TakesFiles(),
 	}
 }
 
@@ -55,7 +56,7 @@ func (s *site) getThread(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *site) postThread(w http.ResponseWriter, r *http.Request) error {
-	sent, err := readForm(w, r, nil)
+	sent, err := s.readForm(w, r, nil)
 	p := s.newPageIn(r, sent.Get("lang"), "thread.yours")
 	var code *receipt.Code
 	if err == nil {
@@ -148,7 +149,7 @@ func (s *site) codeOf(fields url.Values) (*receipt.Code, error) {
 
 // postReceipt sends the receipt as a text file. Its name says nothing.
 func (s *site) postReceipt(w http.ResponseWriter, r *http.Request) error {
-	sent, err := readForm(w, r, nil)
+	sent, err := s.readForm(w, r, nil)
 	p := s.newPageIn(r, sent.Get("lang"), "thread.title")
 	var code *receipt.Code
 	if err == nil {

@@ -27,6 +27,7 @@ type tipForm struct {
 	MaxText    int
 	MaxFiles   int
 	MaxFile    string
+	NoFiles    bool // there is no room for any
 	FilesAgain bool
 }
 
@@ -58,6 +59,7 @@ func (s *site) renderTip(w http.ResponseWriter, status int, p *page, token strin
 		MaxText:    tipbox.MaxText,
 		MaxFiles:   tipbox.MaxFiles,
 		MaxFile:    p.size(s.service.MaxFile()),
+		NoFiles:    !s.service.TakesFiles(),
 		FilesAgain: sent.hadFiles,
 	}
 	if len(shown.Channels) == 1 {
@@ -120,7 +122,7 @@ func (s *site) receive(w http.ResponseWriter, r *http.Request, begin func(url.Va
 		}
 		return err
 	}
-	sent, err = readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
+	sent, err = s.readForm(w, r, func(fields url.Values, name, mediaType string, content io.Reader) error {
 		if err := begun(fields); err != nil {
 			return err
 		}

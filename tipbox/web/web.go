@@ -38,6 +38,7 @@ type Config struct {
 type site struct {
 	service *tipbox.Service
 	log     *slog.Logger
+	blocks  chan []byte
 	*embedded
 }
 
@@ -67,7 +68,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{service: cfg.Service, log: cfg.Log, embedded: e}
+	s := &site{service: cfg.Service, log: cfg.Log, blocks: newBlocks(16), embedded: e}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
