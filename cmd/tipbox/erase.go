@@ -12,7 +12,7 @@ type eraseCmd struct {
 func (*eraseCmd) Help() string {
 	return "Example: tipbox erase k3f7qwzm2abcdefg --yes\n\n" +
 		"The tip, its files, its thread and its receipt code are gone for everybody, for good. What stays is your signature under it,\n" +
-		"with the day. A tip with news since you opened it is not erased. The operator's tipboxd compact takes the bytes off the disk."
+		"with the day. A tip with news since you opened it is not erased. The bytes leave the server's disk within about a day; older backups still hold them."
 }
 
 func (c *eraseCmd) Run(a *app) error {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+
+	"tipbox/tipbox"
 )
 
 type checkCmd struct {
@@ -21,12 +24,9 @@ func (c *checkCmd) Run(a *app) error {
 		return err
 	}
 	defer f.Close()
-	report, err := f.service.Check(a.ctx)
+	report, err := f.check(a.ctx)
 	if err != nil {
 		return err
-	}
-	if err := f.db.Check(a.ctx); err != nil {
-		report.Problems = append(report.Problems, fmt.Sprintf("database: %v", err))
 	}
 	if c.JSON {
 		doc, err := json.Marshal(report)
@@ -45,4 +45,16 @@ func (c *checkCmd) Run(a *app) error {
 		return fmt.Errorf("%d problems: keep a copy of the folder as it is before you do anything", n)
 	}
 	return nil
+}
+
+// check looks at all of the folder.
+func (f *folder) check(ctx context.Context) (*tipbox.Report, error) {
+	report, err := f.service.Check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.db.Check(ctx); err != nil {
+		report.Problems = append(report.Problems, fmt.Sprintf("database: %v", err))
+	}
+	return report, nil
 }

@@ -41,12 +41,15 @@ type config struct {
 	Desk     string `toml:"desk" comment:"Where members' tools connect."`
 	Timezone string `toml:"timezone" comment:"Of the organisation's days, such as Asia/Shanghai."`
 	MaxFile  int64  `toml:"max_file_mib" comment:"The largest attachment, in MiB. The form says so."`
+	Reserve  int64  `toml:"reserve_mib" comment:"Room on the disk, in MiB, that is kept for texts: with less, no attachments are taken, and the form says so."`
+
+	BackupRecipients []string `toml:"backup_recipients" comment:"Who may open the backups, age1pq1… for each. Their keys are not to be on this machine."`
 }
 
 func defaultConfig() config {
 	return config{
 		Listen: "127.0.0.1:8080", Desk: "127.0.0.1:8081", Timezone: "UTC",
-		MaxFile: tipbox.DefaultMaxFile >> 20,
+		MaxFile: tipbox.DefaultMaxFile >> 20, Reserve: 256, BackupRecipients: []string{},
 	}
 }
 
@@ -90,17 +93,22 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	if err != nil {
 		return nil, err
 	}
-	f.db, err = bolt.Open(f.file(databaseName), &bolt.Config{MustExist: true})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is missing, and with it every tip: is a disk not mounted? Put the database back; nothing was changed", f.file(databaseName))
-	}
-	if err != nil {
+	if f.db, err = openDatabase(f.file(databaseName)); err != nil {
 		return nil, err
 	}
 	if err := f.openService(ctx, signed, log); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// openDatabase opens a database that must be there.
+func openDatabase(path string) (*bolt.DB, error) {
+	db, err := bolt.Open(path, &bolt.Config{MustExist: true})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is missing, and with it every tip: is a disk not mounted? Put the database back; nothing was changed", path)
+	}
+	return db, err
 }
 
 func (f *folder) openService(ctx context.Context, signed []byte, log *slog.Logger) error {
@@ -112,6 +120,7 @@ func (f *folder) openService(ctx context.Context, signed []byte, log *slog.Logge
 	f.service, err = tipbox.New(tipbox.Config{
 		Store: f.db, Blobs: blobs, Root: f.config.Root, Channels: f.channels,
 		MaxFile: f.config.MaxFile << 20, Location: f.location, Log: log,
+		Free: func() (int64, error) { return freeSpace(f.file(blobsName)) }, Reserve: f.config.Reserve << 20,
 	})
 	if err != nil {
 		return err
@@ -179,6 +188,12 @@ func (f *folder) readConfig() error {
 	}
 	if f.config.MaxFile < 1 || f.config.MaxFile > 1<<20 {
 		return fail("max_file_mib: %d is not between 1 and %d", f.config.MaxFile, 1<<20)
+	}
+	if f.config.Reserve < 0 || f.config.Reserve > 1<<30 {
+		return fail("reserve_mib: %d is not between 0 and %d", f.config.Reserve, 1<<30)
+	}
+	if _, err := hybridRecipients(f.config.BackupRecipients); err != nil {
+		return fail("backup_recipients: %v", err)
 	}
 	return nil
 }

@@ -9,7 +9,8 @@ import (
 // rules erase. The rules count days.
 const retainEvery = time.Hour
 
-// retain erases what the rules say, now and then, until the context ends.
+// retain erases what the rules say, and takes what was erased off the disk, now
+// and then, until the context ends.
 func (f *folder) retain(ctx context.Context, a *app) {
 	tick := time.NewTicker(retainEvery)
 	defer tick.Stop()
@@ -18,6 +19,11 @@ func (f *folder) retain(ctx context.Context, a *app) {
 			a.log.Error("erasing by the retention rule", "error", err)
 		} else if n > 0 {
 			a.log.Info("erased by the retention rule", "tips", n)
+		}
+		if done, err := f.service.Compact(ctx, f.db.Compact); err != nil && ctx.Err() == nil {
+			a.log.Error("taking what was erased off the disk", "error", err)
+		} else if done {
+			a.log.Info("took off the disk what was erased")
 		}
 		select {
 		case <-ctx.Done():

@@ -19,10 +19,13 @@ const (
 
 // commands are the program's; each has a file of its own.
 type commands struct {
-	Demo  demoCmd  `cmd:"" help:"Make a whole organisation to try things out, and serve."`
-	Init  initCmd  `cmd:"" help:"Make the folder of a server."`
-	Serve serveCmd `cmd:"" help:"Serve from a folder."`
-	Check checkCmd `cmd:"" help:"Prove a folder whole, or say what is wrong."`
+	Demo    demoCmd    `cmd:"" help:"Make a whole organisation to try things out, and serve."`
+	Init    initCmd    `cmd:"" help:"Make the folder of a server."`
+	Serve   serveCmd   `cmd:"" help:"Serve from a folder."`
+	Check   checkCmd   `cmd:"" help:"Prove a folder whole, or say what is wrong."`
+	Backup  backupCmd  `cmd:"" help:"Write all of a folder into one encrypted file."`
+	Restore restoreCmd `cmd:"" help:"Make a folder from a backup."`
+	Compact compactCmd `cmd:"" help:"Take what was erased off the disk."`
 }
 
 // An app is what commands work with.

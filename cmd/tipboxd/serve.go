@@ -78,9 +78,15 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 		return err
 	}
 	defer members.Close()
+	stopControl, err := f.serveControl(a.ctx, a.log)
+	if err != nil {
+		return err
+	}
+	defer stopControl()
 	servers := []*http.Server{newServer(pages), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
 	failed := make(chan error, len(servers))
-	for i, l := range []net.Listener{sources, tls.NewListener(members, config)} {
+	most := maxConnections()
+	for i, l := range []net.Listener{newCrowd(sources, most), tls.NewListener(newCrowd(members, most/4), config)} {
 		go func() { failed <- servers[i].Serve(l) }()
 	}
 	if err := ready(sources.Addr(), members.Addr()); err != nil {

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"filippo.io/age"
+)
+
+type backupCmd struct {
+	Dir            string   `arg:"" help:"The server's folder." type:"existingdir"`
+	File           string   `arg:"" help:"The file to make."`
+	Recipient      []string `help:"Who may open it: age1pq1… Give it again for each." placeholder:"KEY"`
+	RecipientsFile string   `help:"Who may open it, one a line." type:"existingfile" placeholder:"FILE"`
+}
+
+func (*backupCmd) Help() string {
+	return "Example: tipboxd backup /srv/tipbox /mnt/backup/tipbox.age --recipients-file backup.pub\n\n" +
+		"The server may run. Without a recipient named here, those of backup_recipients in tipbox.toml. " +
+		"Make the key on another machine, with the age program: age-keygen -pq -o backup.key, then age-keygen -y -o backup.pub backup.key.\n\n" +
+		"The file is an age file of a tar archive: the database as it is at one moment, without what was erased before; every attachment; " +
+		"tipbox.toml, roster.note, site/, and desk.key, by which members know the server. " +
+		"A tip erased while the backup is being made is in it or not; what is in it is whole. " +
+		"Whoever opens it reads no tip, but can pass for the server: guard the key as you guard the machine. " +
+		"tipboxd restore unpacks it and checks it; so does the stock age: umask 077; age -d -i backup.key FILE | tar -x."
+}
+
+func (c *backupCmd) Run(a *app) error {
+	if err := checkModes(c.Dir); err != nil {
+		return err
+	}
+	f := &folder{path: c.Dir}
+	if err := f.readConfig(); err != nil {
+		return err
+	}
+	recipients, err := c.recipients(f.config)
+	if err != nil {
+		return err
+	}
+	if err := c.checkPlace(); err != nil {
+		return err
+	}
+	out, err := os.CreateTemp(filepath.Dir(c.File), filepath.Base(c.File)+".part-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	defer os.Remove(out.Name())
+	if err := c.write(a, out, recipients); err != nil {
+		return err
+	}
+	if err := out.Sync(); err != nil {
+		return err
+	}
+	if err := c.giveName(out.Name()); err != nil {
+		return err
+	}
+	info, err := out.Stat()
+	if err != nil {
+		return err
+	}
+	a.print("%s: %d bytes\n", c.File, info.Size())
+	return nil
+}
+
+// recipients are those named here, or else in the configuration.
+func (c *backupCmd) recipients(cfg config) ([]age.Recipient, error) {
+	lines := c.Recipient
+	if c.RecipientsFile != "" {
+		text, err := os.ReadFile(c.RecipientsFile)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, strings.Split(string(text), "\n")...)
+	}
+	if len(lines) == 0 {
+		lines = cfg.BackupRecipients
+	}
+	recipients, err := hybridRecipients(lines)
+	if err == nil && len(recipients) == 0 {
+		err = errors.New("nobody is named who may open the backup: use --recipient or --recipients-file, or set backup_recipients in tipbox.toml")
+	}
+	return recipients, err
+}
+
+// hybridRecipients reads one recipient a line, among comments and empty lines.
+func hybridRecipients(lines []string) (recipients []age.Recipient, err error) {
+	for _, line := range lines {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		r, err := age.ParseHybridRecipient(line)
+		if err != nil { // of which the line is no part: it may be a secret key in the wrong place
+			return nil, errors.New("a recipient of the backup is not a post-quantum one, age1pq1…: make a key with age-keygen -pq")
+		}
+		recipients = append(recipients, r)
+	}
+	return recipients, nil
+}
+
+// checkPlace refuses a file that is there, and a place that would itself be
+// backed up.
+func (c *backupCmd) checkPlace() error {
+	if _, err := os.Lstat(c.File); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, c.taken())
+	}
+	dir, err := realPath(c.Dir)
+	if err != nil {
+		return err
+	}
+	parent, err := realPath(filepath.Dir(c.File))
+	if err != nil {
+		return err
+	}
+	if inside, err := filepath.Rel(dir, parent); err == nil && filepath.IsLocal(inside) {
+		return fmt.Errorf("%s is inside of %s: put the backup elsewhere, best on another machine", c.File, c.Dir)
+	}
+	return nil
+}
+
+// realPath is absolute and without links.
+func realPath(path string) (string, error) {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
+}
+
+func (c *backupCmd) taken() error {
+	return fmt.Errorf("%s is there already, and a backup is never overwritten: choose another name", c.File)
+}
+
+// giveName gives the whole file its name, durably.
+func (c *backupCmd) giveName(temp string) error {
+	err := os.Link(temp, c.File) // which overwrites nothing
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return c.taken()
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.ENOTSUP): // a file system without links
+		if err := c.checkPlace(); err != nil {
+			return err
+		}
+		err = os.Rename(temp, c.File)
+		if err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	}
+	return syncFolder(filepath.Dir(c.File))
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// write writes the archive of the folder, sealed to the recipients.
+func (c *backupCmd) write(a *app, out io.Writer, recipients []age.Recipient) error {
+	shown := a.progress("backing up", 0)
+	defer shown.done()
+	sealed, err := age.Encrypt(io.MultiWriter(out, shown), recipients...)
+	if err != nil {
+		return err
+	}
+	if err := writeArchive(a.ctx, sealed, c.Dir); err != nil {
+		return err
+	}
+	return sealed.Close()
+}

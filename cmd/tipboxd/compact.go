@@ -1,0 +1,37 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+)
+
+type compactCmd struct {
+	Dir string `arg:"" help:"The server's folder." type:"existingdir"`
+}
+
+func (*compactCmd) Help() string {
+	return "Example: tipboxd compact /srv/tipbox\n\n" +
+		"Writes the database anew, without what was erased: deleted values stay in a database's free pages until then. " +
+		"A running server does it by itself early on the day after an erasure; this does it now. " +
+		"Pages are served meanwhile, and a tip that comes waits, a second or three for each GB. It needs as much free space as the database has records. " +
+		"Backups made before still hold what was erased since."
+}
+
+func (c *compactCmd) Run(a *app) error {
+	if err := checkModes(c.Dir); err != nil {
+		return err
+	}
+	before, err := os.Stat(filepath.Join(c.Dir, databaseName))
+	if err != nil {
+		return err
+	}
+	if _, err := askDatabase(a.ctx, c.Dir, compactRequest); err != nil {
+		return err
+	}
+	after, err := os.Stat(filepath.Join(c.Dir, databaseName))
+	if err != nil {
+		return err
+	}
+	a.print("%d bytes, before %d\n", after.Size(), before.Size())
+	return nil
+}
