@@ -11,7 +11,7 @@ import (
 )
 
 // programs is the folder of the programs under test: tipboxd, tipbox, and the
-// stock age.
+// stock age and age-keygen.
 var programs string
 
 func TestMain(m *testing.M) {
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		build := exec.Command("go", "build", "-o", dir, "tipbox/cmd/tipboxd", "tipbox/cmd/tipbox", "filippo.io/age/cmd/age")
+		build := exec.Command("go", "build", "-o", dir, "tipbox/cmd/tipboxd", "tipbox/cmd/tipbox", "filippo.io/age/cmd/age", "filippo.io/age/cmd/age-keygen")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n%s", build, err, out)
 			return 1
