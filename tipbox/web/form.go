@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,8 +19,8 @@ import (
 var errForm = errors.New("the form is incomplete")
 
 const (
-	maxField  = 1 << 20         // bytes of one field that are kept
-	maxFields = 2 << 20         // bytes of all fields together
+	maxField  = 512 << 10       // bytes of one field that are kept
+	maxFields = 1 << 20         // bytes of all fields together
 	fieldCost = 64              // bytes that a field counts besides its name and value
 	maxHead   = 64 << 10        // bytes before a part's content: package multipart would keep 10 MiB
 	maxUnkept = 16 << 30        // bytes that are read and thrown away
@@ -139,22 +141,36 @@ type body struct {
 	left     int64 // bytes that may still be read
 	control  *http.ResponseController
 	extended time.Time // when the deadline was last moved
+
+	heavies *heavies
+	kept    int          // bytes of fields
+	heavy   bool         // among the heavies
+	moved   atomic.Int64 // Unix nanoseconds of the last byte
+	isCut   atomic.Bool  // see cutOff
 }
 
-func newBody(w http.ResponseWriter, r *http.Request) *body {
-	return &body{r: quiet{r.Body}, left: maxUnkept, control: http.NewResponseController(w)}
+// newBody begins to read a request. What it keeps is counted until the request
+// ends.
+func (s *site) newBody(w http.ResponseWriter, r *http.Request) *body {
+	b := &body{r: quiet{r.Body}, left: maxUnkept, control: http.NewResponseController(w), heavies: &s.heavies}
+	context.AfterFunc(r.Context(), func() { b.heavies.leave(b) })
+	return b
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	if b.left <= 0 {
+	if b.left <= 0 || b.isCut.Load() {
 		return 0, errForm
 	}
-	if now := time.Now(); now.Sub(b.extended) > stalled/8 {
+	now := time.Now()
+	if now.Sub(b.extended) > stalled/8 {
 		b.control.SetReadDeadline(now.Add(stalled)) // not supported: then unbounded
 		b.extended = now
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
+	if n > 0 {
+		b.moved.Store(now.UnixNano())
+	}
 	return n, err
 }
 
@@ -175,11 +191,14 @@ type takeFile func(fields url.Values, name, mediaType string, content io.Reader)
 // maxUnkept: only then does a browser look for the answer. What could be read
 // comes with the error.
 func (s *site) readForm(w http.ResponseWriter, r *http.Request, file takeFile) (form, error) {
-	in := newBody(w, r)
+	in := s.newBody(w, r)
 	f := form{Values: make(url.Values)}
 	err := f.parse(in, s.blocks, r.Header.Get("Content-Type"), file)
 	if _, rest := io.Copy(io.Discard, in); err == nil {
 		err = rest
+	}
+	if in.isCut.Load() {
+		f.Values = url.Values{} // to free the memory, for a page that nobody reads
 	}
 	return f, err
 }
@@ -201,7 +220,7 @@ func (f *form) parse(in *body, blocks chan []byte, contentType string, file take
 
 func (f *form) parseURLEncoded(in *body) error {
 	const most = 3 * maxFields // every byte as %XX
-	data, err := io.ReadAll(io.LimitReader(in, most+1))
+	data, err := io.ReadAll(io.LimitReader(keeping{in, in}, most+1))
 	if err != nil || len(data) > most {
 		return errForm
 	}
@@ -243,7 +262,7 @@ func (f *form) parseMultipart(in *body, ahead *ahead, parts *multipart.Reader, f
 			}
 			continue
 		}
-		value, err := io.ReadAll(io.LimitReader(content, maxField))
+		value, err := io.ReadAll(io.LimitReader(keeping{content, in}, maxField))
 		if kept += len(params["name"]) + len(value) + fieldCost; err != nil || kept > maxFields {
 			return cmp.Or(refused, errForm)
 		}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 const multipartType = "multipart/form-data; boundary=b"
@@ -134,7 +135,7 @@ func TestOfALongFieldTheBeginningIsKept(t *testing.T) {
 }
 
 func TestAFileDoesNotLiftTheBoundOnWhatFollows(t *testing.T) {
-	in := newBody(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(part("form-data; name=f; filename=f", "x")+"--b--")))
+	in := new(site).newBody(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(part("form-data; name=f; filename=f", "x")+"--b--")))
 	f := form{Values: make(url.Values)}
 	err := f.parse(in, pool.blocks, multipartType, func(url.Values, string, string, io.Reader) error {
 		if in.left <= maxUnkept {
@@ -149,7 +150,7 @@ func TestAFileDoesNotLiftTheBoundOnWhatFollows(t *testing.T) {
 
 func TestABodyIsReadToItsEndWithinABound(t *testing.T) {
 	r := httptest.NewRequest("POST", "/", &endless{text: "x"})
-	in := newBody(httptest.NewRecorder(), r)
+	in := new(site).newBody(httptest.NewRecorder(), r)
 	in.left = 1 << 20
 	if n, err := io.Copy(io.Discard, in); n != 1<<20 || err != errForm {
 		t.Errorf("%d bytes, %v", n, err)
@@ -168,6 +169,105 @@ func TestALongPartHeaderIsRefused(t *testing.T) {
 	f, files, err = read(multipartType, strings.NewReader(long+header+"--b--\r\n"))
 	if !errors.Is(err, errForm) || len(files) != 1 || f.Get("text") != "T" || f.Has("more") {
 		t.Errorf("a long header: %v, %v", err, f.Values)
+	}
+}
+
+// pieces brings what is sent to it.
+type pieces chan string
+
+func (p pieces) Read(b []byte) (int, error) {
+	piece, ok := <-p
+	if !ok {
+		return 0, io.EOF
+	}
+	return copy(b, piece), nil
+}
+
+func TestAFastLineIsReadInLargePieces(t *testing.T) {
+	const length = 10 << 20
+	reads := 0
+	src := readerFunc(func(p []byte) (int, error) {
+		reads++
+		return len(p), nil
+	})
+	a := &ahead{r: io.LimitReader(src, length), blocks: newBlocks(1)}
+	if n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, a, make([]byte, 4096)); n != length || err != nil {
+		t.Fatal(n, err)
+	}
+	if most := 2*length/blockSize + 2; reads > most {
+		t.Errorf("%d reads", reads)
+	}
+	if len(a.blocks) != 1 {
+		t.Error("the block is lost")
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestALineThatStandsStillHoldsNoBlock(t *testing.T) {
+	for _, lengths := range [][]int{{}, {1}, {100, 2000}, {4096, 10_000}, {4096, blockSize, 20}, {4096, 1, 4096, 300, 1, 2}} {
+		src, blocks := make(pieces), newBlocks(1)
+		read := make(chan int)
+		go func() {
+			defer close(read)
+			a := &ahead{r: src, blocks: blocks}
+			for p := make([]byte, 4096); ; {
+				n, err := a.Read(p)
+				if err != nil {
+					return
+				}
+				read <- n
+			}
+		}()
+		for _, n := range lengths {
+			src <- strings.Repeat("x", n)
+			for n > 0 {
+				n -= <-read
+			}
+		}
+		if len(blocks) != 1 {
+			t.Errorf("after %v the block is held", lengths)
+		}
+		close(src)
+		<-read
+	}
+}
+
+func TestWhatIsReadAheadComesWhole(t *testing.T) {
+	text := strings.Repeat("what came 收到的 ", 50_000)
+	for name, line := range map[string]func(io.Reader) io.Reader{
+		"as it is":      func(r io.Reader) io.Reader { return r },
+		"in halves":     iotest.HalfReader,
+		"EOF with data": iotest.DataErrReader,
+		"single bytes":  iotest.OneByteReader,
+	} {
+		for n := range 2 {
+			a := &ahead{r: line(strings.NewReader(text)), blocks: newBlocks(n)}
+			if err := iotest.TestReader(a, []byte(text)); err != nil {
+				t.Errorf("%s, %d blocks: %v", name, n, err)
+			}
+			if len(a.blocks) != n {
+				t.Errorf("%s: a block is lost", name)
+			}
+		}
+	}
+}
+
+func TestAFormThatIsGivenUpGivesItsBlockBack(t *testing.T) {
+	s := &site{blocks: newBlocks(1)}
+	for _, body := range []string{
+		part(`form-data; name="f"; filename="f"`, strings.Repeat("x", 1<<20)) + "--b--" + strings.Repeat("x", 1<<20),
+		"--b\r\n" + strings.Repeat("x", 1<<20),
+		strings.Repeat(part("form-data; name=x", strings.Repeat("x", 1<<20)), 3),
+	} {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", multipartType)
+		s.readForm(httptest.NewRecorder(), r, nil)
+		if len(s.blocks) != 1 {
+			t.Fatal("the block is lost")
+		}
 	}
 }
 

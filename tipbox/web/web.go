@@ -39,6 +39,7 @@ type site struct {
 	service *tipbox.Service
 	log     *slog.Logger
 	blocks  chan []byte
+	heavies heavies
 	*embedded
 }
 
