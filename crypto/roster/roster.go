@@ -41,7 +41,7 @@ type Member struct {
 	Title    string   `json:"title,omitempty"`    // shown to sources who may leave the member out
 	Unit     string   `json:"unit,omitempty"`     // likewise: the member's office
 	Roles    []Role   `json:"roles"`              //
-	Channels []string `json:"channels,omitempty"` // whose tips an investigator reads
+	Channels []string `json:"channels,omitempty"` // of an investigator or reviewer
 	CardText string   `json:"card"`               // the signed card
 	Until    string   `json:"until,omitempty"`    // of a former member: the day it ended, 2006-01-02
 
@@ -61,6 +61,12 @@ func (m *Member) Investigates(channel string) bool {
 	return m.Has(Investigator) && slices.Contains(m.Channels, channel)
 }
 
+// Reviews reports whether the member reviews the channel's cases. A reviewer
+// without channels reviews all.
+func (m *Member) Reviews(channel string) bool {
+	return m.Has(Reviewer) && (len(m.Channels) == 0 || slices.Contains(m.Channels, channel))
+}
+
 // A Roster is the organisation's list of members. Its members are in the order
 // of their names.
 type Roster struct {
@@ -74,6 +80,10 @@ type Roster struct {
 	// have no rights any more; their cards, roles and channels stay, so that
 	// what they signed can be verified.
 	Former []*Member `json:"former,omitempty"`
+
+	Rules    []Rule   `json:"rules,omitempty"`    // of channels, by channel and day
+	Holidays []string `json:"holidays,omitempty"` // days off besides weekends, 2006-01-02
+	Workdays []string `json:"workdays,omitempty"` // Saturdays and Sundays that are worked
 
 	root string            // the verifier key of its signature
 	sum  [sha256.Size]byte // of the signed text
@@ -271,6 +281,9 @@ func (r *Roster) validate() error {
 		seen[value] = true
 		return nil
 	}
+	if err := r.validateRules(); err != nil {
+		return err
+	}
 	var problems []error
 	for _, s := range r.Servers {
 		_, key, err := VerifierPublic(s)
@@ -329,8 +342,8 @@ func (m *Member) validate() error {
 			return fail("role %s twice", role)
 		}
 	}
-	if m.Has(Investigator) && m.Has(Payer) {
-		return fail("who reads tips never pays: no member is both investigator and payer")
+	if (m.Has(Investigator) || m.Has(Reviewer)) && m.Has(Payer) {
+		return fail("who reads tips never pays: no member is both investigator or reviewer, and payer")
 	}
 	for i, c := range m.Channels {
 		if err := CheckName(c); err != nil {
