@@ -134,7 +134,7 @@ func BenchmarkLoadLone(b *testing.B) {
 				func() error { return s.tip(token) },
 				func() error { age(); return nil },
 				commit,
-				func() error { return s.ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n") },
+				s.empty,
 			} {
 				began := time.Now()
 				if err := step(); err != nil {
@@ -155,47 +155,80 @@ func BenchmarkLoadLone(b *testing.B) {
 }
 
 // BenchmarkLoadBeside is the 99th percentile of a text tip, one after the other,
-// while 4 uploads of -upload-mib run, against the same without.
+// while 4 uploads of -upload-mib run, against the same without. So that it can
+// be seen what bounds it, a commit to another file on the same disk and an empty
+// request are taken in turns with the tips.
 func BenchmarkLoadBeside(b *testing.B) {
+	// Neither the server nor the sender of tips must wait for a turn behind
+	// those who send files, who would be other machines.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(16))
 	l := newLoad(b)
 	files := &uploads{address: l.o.sources}
+	commit := newCommits(b)
 	s := l.dial(b)
 	defer s.conn.Close()
-	var ratios, with, without []float64
+	names := [...]string{"tip", "commit", "empty"}
+	turn := func(to *[len(names)][]time.Duration) {
+		token, err := s.form()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i, step := range []func() error{
+			func() error { return s.tip(token) }, commit, s.empty,
+		} {
+			began := time.Now()
+			if err := step(); err != nil {
+				b.Fatal(err)
+			}
+			to[i] = append(to[i], time.Since(began))
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	p99 := func(d []time.Duration) float64 {
+		slices.Sort(d)
+		return micros(d[len(d)*99/100])
+	}
+	var with, without [len(names)][]float64
+	var ratios []float64
 	count := 0
 	for b.Loop() {
 		var wg sync.WaitGroup
 		for range 4 {
-			wg.Go(func() { files.upload(b, int64(*uploadMiB)<<20) })
+			wg.Go(func() {
+				runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+				if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19); err != nil {
+					b.Error(err)
+				}
+				files.upload(b, int64(*uploadMiB)<<20)
+			})
 		}
 		done := make(chan struct{})
 		go func() {
 			wg.Wait()
 			close(done)
 		}()
-		var beside, calm []time.Duration
-		for {
+		var beside, calm [len(names)][]time.Duration
+		for uploading := true; uploading; {
+			turn(&beside)
 			select {
 			case <-done:
+				uploading = false
 			default:
-				beside = append(beside, l.paced(b, s))
-				continue
 			}
-			break
 		}
-		for range max(len(beside), 100) {
-			calm = append(calm, l.paced(b, s))
+		for range max(len(beside[0]), 100) {
+			turn(&calm)
 		}
-		p99 := func(d []time.Duration) time.Duration {
-			slices.Sort(d)
-			return d[len(d)*99/100]
+		count = len(beside[0])
+		for i := range names {
+			with[i], without[i] = append(with[i], p99(beside[i])), append(without[i], p99(calm[i]))
 		}
-		count = len(beside)
-		with, without = append(with, micros(p99(beside))), append(without, micros(p99(calm)))
-		ratios = append(ratios, ratio(p99(beside), p99(calm)))
+		ratios = append(ratios, p99(beside[0])/p99(calm[0]))
 	}
-	b.ReportMetric(medianOf(with), "µs-p99-beside")
-	b.ReportMetric(medianOf(without), "µs-p99-calm")
+	for i, name := range names {
+		b.ReportMetric(medianOf(with[i]), "µs-"+name+"-beside")
+		b.ReportMetric(medianOf(without[i]), "µs-"+name+"-calm")
+	}
 	b.ReportMetric(float64(count), "tips-beside")
 	b.ReportMetric(medianOf(ratios), "of-calm")
 }
@@ -334,6 +367,8 @@ func (s *sender) ask(request string) error {
 	return nil
 }
 
+func (s *sender) empty() error { return s.ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n") }
+
 // form gets a tip's form and returns its token.
 func (s *sender) form() (token string, err error) {
 	if err := s.ask("GET /tip HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
@@ -394,21 +429,6 @@ func (l *load) forms(b *testing.B, n int) []string {
 		return err
 	})
 	return tokens
-}
-
-// paced sends a tip and takes the time, then waits a little.
-func (l *load) paced(b *testing.B, s *sender) time.Duration {
-	token, err := s.form()
-	if err != nil {
-		b.Fatal(err)
-	}
-	began := time.Now()
-	if err := s.tip(token); err != nil {
-		b.Fatal(err)
-	}
-	took := time.Since(began)
-	time.Sleep(2 * time.Millisecond)
-	return took
 }
 
 // ages does a tip's age operations.

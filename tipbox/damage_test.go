@@ -113,6 +113,9 @@ func TestDamageStaysLocal(t *testing.T) {
 				if kind != "meta" {
 					check(o.Service.InstallRoster(ctx, o.Service.SignedRoster()))
 				}
+				if kind == "inbox" && !slices.ContainsFunc(o.Inbox("alice"), func(i tipbox.InboxItem) bool { return i.Tip == id && i.Messages == len(sent) }) {
+					t.Error("the tip is not in the inbox")
+				}
 				if ofVictim || kind == "form" || kind == "meta" {
 					_, err := o.Service.Thread(ctx, other)
 					check(err)
@@ -149,6 +152,16 @@ func TestDamageStaysLocal(t *testing.T) {
 			})
 		}
 	}
+	// The thread goes on behind a last message that is lost.
+	for _, goOn := range []func(text string){
+		func(text string) { check(followUp(text)) },
+		func(text string) { o.Reply("alice", id, text) },
+	} {
+		damaged.key = store.Key(fmt.Sprintf("event/%s/%06d", id, len(sent)))
+		sent = append(sent, fmt.Sprint("more ", len(sent)))
+		goOn(sent[len(sent)-1])
+	}
+	damaged.key = ""
 	// Undamaged again, everything fits: nothing was written that does not
 	// follow what could not be read.
 	if opened := o.Open("alice", id); len(opened.Messages) != len(sent) || slices.ContainsFunc(opened.Messages, func(m tipbox.Message) bool { return m.Err != nil }) {

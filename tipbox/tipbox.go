@@ -161,7 +161,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		cfg: cfg, sessions: newSessions(),
 		room:   room{free: cfg.Free, reserve: cfg.Reserve, log: cfg.Log},
-		blocks: seal.NewBlocks(16),
+		blocks: seal.NewBlocks(8),
 	}
 	s.roster.Store(&installed{roster: new(roster.Roster)})
 	return s, nil

@@ -13,7 +13,7 @@ func (*compactCmd) Help() string {
 	return "Example: tipboxd compact /srv/tipbox\n\n" +
 		"Writes the database anew, without what was erased: deleted values stay in a database's free pages until then. " +
 		"A running server does it by itself early on the day after an erasure; this does it now. " +
-		"Pages are served meanwhile, and a tip that comes waits, a second or three for each GB. It needs as much free space as the database has records. " +
+		"Tips come in meanwhile. It needs as much free space as the database has records. " +
 		"Backups made before still hold what was erased since."
 }
 

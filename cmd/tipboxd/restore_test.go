@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"testing"
 
 	"filippo.io/age"
+
+	"tipbox/store"
 )
 
 // A backupKey is a key with its file.
@@ -42,14 +45,21 @@ func runProgram(t *testing.T, args ...string) (status int, output string) {
 	return status, out.String()
 }
 
-// entries are those of a good archive.
-func entries(t *testing.T) (all []entry) {
+// entries are those of the archive of a good folder with these records besides.
+func entries(t *testing.T, more ...store.Change) (all []entry) {
 	t.Helper()
 	demo := demoCmd{Dir: filepath.Join(t.TempDir(), "demo"), Listen: "127.0.0.1:0", Desk: "127.0.0.1:0"}
 	if err := demo.found(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(demo.Dir, siteName, "about.md"), []byte("About us"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := openDatabase(filepath.Join(demo.Dir, databaseName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Apply(t.Context(), more...), db.Close()); err != nil {
 		t.Fatal(err)
 	}
 	var archive bytes.Buffer
@@ -155,6 +165,7 @@ func TestRestoreTakesOnlyWhatBackupMakes(t *testing.T) {
 		{"nothing", nil, "", "no tipbox.db in it"},
 		{"something behind its end", good, "x", "behind its end"},
 		{"a foreign database", append(without(good, databaseName), regular(databaseName, "no database")), "", "is not whole"},
+		{"a record of no kind", entries(t, store.Put("stray", nil)), "", "is not whole"},
 		{"a configuration that is none", append(without(good, configName), regular(configName, "x = 1")), "", "is not whole"},
 	}
 	for _, test := range tests {

@@ -53,6 +53,7 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 	if err := f.fit(f.service.Roster()); err != nil {
 		return err
 	}
+	tuneMemory()
 	// Nothing is being received yet, so what no message names is left over
 	// from a crash.
 	if n, err := f.service.Sweep(a.ctx); err != nil {

@@ -12,28 +12,47 @@ import (
 	"tipbox/store"
 )
 
-// BenchmarkRaw is the least that a durable commit costs on this disk: two
-// pages written and synced, one after the other, as a transaction and its
-// meta page are. Compare with BenchmarkApply of the same run.
+// BenchmarkRaw is the least that a durable commit costs on this disk: pages
+// written and synced, then a meta page written and synced. Page writes one page
+// first; Commit writes as many pages, at as many places, as bbolt does for a
+// lone Apply: a leaf, its branch, the roots above, the list of free pages.
+// Compare with BenchmarkApply/1 of the same run.
 func BenchmarkRaw(b *testing.B) {
-	f, err := os.Create(filepath.Join(b.TempDir(), "raw"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	page := make([]byte, os.Getpagesize())
-	if _, err := f.WriteAt(make([]byte, 1<<20), 0); err != nil {
-		b.Fatal(err)
-	}
-	for i := 0; b.Loop(); i++ {
-		for _, at := range []int{i % 2, 2 + i%200} {
-			if _, err := f.WriteAt(page, int64(at*len(page))); err != nil {
+	for _, test := range []struct {
+		name  string
+		pages int
+	}{{"Page", 1}, {"Commit", 5}} {
+		b.Run(test.name, func(b *testing.B) {
+			f, err := os.Create(filepath.Join(b.TempDir(), "raw"))
+			if err != nil {
 				b.Fatal(err)
 			}
-			if err := syscall.Fdatasync(int(f.Fd())); err != nil {
-				b.Fatal(err)
+			defer f.Close()
+			const places = 2000
+			page := make([]byte, os.Getpagesize())
+			write := func(place int) {
+				if _, err := f.WriteAt(page, int64(place*len(page))); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
+			sync := func() {
+				if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for place := range places {
+				write(place)
+			}
+			sync()
+			for i := 0; b.Loop(); i++ {
+				for j := range test.pages {
+					write(2 + (i*test.pages+j)*977%(places-2))
+				}
+				sync()
+				write(i % 2)
+				sync()
+			}
+		})
 	}
 }
 

@@ -72,8 +72,11 @@ type DB struct {
 	readOnly bool
 	at       atomic.Pointer[handle] // Compact puts another in its place
 	queue    queue
+	changed  map[string]bool       // the keys written while Compact copies, or nil; for who leads
 	fault    atomic.Pointer[error] // set by fail, once
 	stuck    atomic.Bool           // a lock of bbolt's may be held for ever
+
+	compacting sync.Mutex // held by the one Compact at a time
 
 	life   sync.RWMutex // held for reading by every call under way; guards closed
 	closed bool
@@ -187,7 +190,7 @@ func openHandle(path string, cfg Config) (*handle, error) {
 // mapSize is how much address space bbolt takes for its file at once, where
 // there is plenty. When a file outgrows it, every call waits for the
 // transactions under way to end, and a Snapshot may take a while.
-const mapSize = (16 << 30) * (^uint(0) >> 63)
+const mapSize = int(uint64(64<<30) * uint64(^uint(0)>>63))
 
 func options(cfg Config) *bbolt.Options {
 	return &bbolt.Options{
@@ -195,7 +198,7 @@ func options(cfg Config) *bbolt.Options {
 		ReadOnly:        cfg.ReadOnly,
 		FreelistType:    bbolt.FreelistMapType,
 		PreLoadFreelist: true, // while Open can still refuse a damaged one
-		InitialMmapSize: int(mapSize),
+		InitialMmapSize: mapSize,
 	}
 }
 

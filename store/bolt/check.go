@@ -44,6 +44,9 @@ func (h *handle) check(ctx context.Context, tx *bbolt.Tx) error {
 		return err
 	}
 	var found findings
+	if err := h.checkMetas(); err != nil {
+		found.add(err)
+	}
 	for err := range tx.Check() {
 		found.add(err) // to the end: its goroutine waits for us
 	}

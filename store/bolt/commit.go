@@ -147,6 +147,7 @@ func (d *DB) commit(group []*request) {
 		return tx.Commit()
 	})
 	if err == nil {
+		d.noteChanged(group)
 		return
 	}
 	err = fmt.Errorf("writing to database %s: %w", d.path, err)
@@ -154,6 +155,20 @@ func (d *DB) commit(group []*request) {
 		r.err = err // also of those in conflict: with what, is gone
 	}
 	d.distrust(txid, err)
+}
+
+// noteChanged keeps the keys that a group has written, for Compact.
+func (d *DB) noteChanged(group []*request) {
+	if d.changed == nil {
+		return
+	}
+	for _, r := range group {
+		for _, c := range r.changes {
+			if r.err == nil && c.Op != store.OpCheck {
+				d.changed[string(c.Key)] = true
+			}
+		}
+	}
 }
 
 // write checks and writes one request after the other, and reports whether

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,6 +37,10 @@ const (
 // crash; it takes room beside the database, as much as the records do. Reading
 // and writing go on meanwhile. A damaged record or page is store.ErrCorrupt.
 func (d *DB) Snapshot(ctx context.Context) (*os.File, error) {
+	if err := d.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer d.leave()
 	f, err := d.snapshot(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("making a snapshot of database %s: %w", d.path, err)
@@ -56,7 +62,7 @@ func (d *DB) snapshot(ctx context.Context) (_ *os.File, err error) {
 	if err := errors.Join(err, os.Remove(f.Name())); err != nil {
 		return nil, err
 	}
-	if err := d.copyInto(ctx, to, f); err != nil {
+	if err := finish(to, f, d.copyAll(ctx, to)); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -91,10 +97,10 @@ func OpenSnapshot(f *os.File) (*DB, error) {
 }
 
 // Compact puts a copy of all records in the place of the file: afterwards
-// nothing in it was deleted or replaced before, and it is no larger than it
-// must be. Reading goes on meanwhile; Applies wait, a second or three for each
-// GB of records. A crash at any moment leaves the one file or the other, both
-// whole. It needs room for the copy beside the file.
+// nothing in it was deleted or replaced before the call, and it is about as
+// small as it can be. Reading and writing go on meanwhile, but for a moment at
+// its end. A crash at any time leaves the one file or the other, both whole. It
+// needs room for the copy beside the file, and for what is written meanwhile.
 func (d *DB) Compact(ctx context.Context) error {
 	if d.readOnly {
 		return fmt.Errorf("compacting database %s, opened read-only: %w", d.path, store.ErrInvalid)
@@ -103,13 +109,10 @@ func (d *DB) Compact(ctx context.Context) error {
 		return err
 	}
 	defer d.leave()
-	r := &request{alone: true, turn: make(chan bool, 1)}
-	if leads, err := d.queue.join(ctx, r); !leads {
-		return err
-	}
+	d.compacting.Lock()
+	defer d.compacting.Unlock()
 	old := d.at.Load()
 	err := d.compact(ctx)
-	d.queue.handOver([]*request{r})
 	if err == nil {
 		err = d.guarded(old.bolt.Close) // waits for who still reads it
 	}
@@ -119,14 +122,87 @@ func (d *DB) Compact(ctx context.Context) error {
 	return nil
 }
 
-// compact writes the copy, and lets the next transaction begin there. Nobody
-// may be writing.
+// compact copies while others write, then what they wrote meanwhile, until that
+// is little; the rest, while nobody writes.
 func (d *DB) compact(ctx context.Context) error {
 	path := d.path + compactSuffix
 	defer os.Remove(path) // unless it was given the name of the file
-	if err := d.writeCopy(ctx, path); err != nil {
+	f, err := d.createCopy(path)
+	if err != nil {
 		return err
 	}
+	defer f.Close()
+	to, err := layOut(path)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	if _, err := d.takeChanged(ctx, true); err != nil {
+		return err
+	}
+	defer d.takeChanged(context.WithoutCancel(ctx), false)
+	if err := d.copyAll(ctx, to); err != nil {
+		return err
+	}
+	for range maxRounds {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		changed, err := d.takeChanged(ctx, true)
+		if err != nil {
+			return err
+		}
+		if err := d.copyChanged(ctx, to, changed); err != nil {
+			return err
+		}
+		if len(changed) < fewChanges {
+			break
+		}
+	}
+	return d.lead(ctx, func() error {
+		if err := finish(to, f, d.copyChanged(ctx, to, d.changed)); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		return d.change(path)
+	})
+}
+
+const (
+	// fewChanges are copied while nobody writes: some milliseconds.
+	fewChanges = 500
+	// maxRounds bounds how often what changed meanwhile is copied first.
+	maxRounds = 20
+)
+
+// lead calls f while nobody writes.
+func (d *DB) lead(ctx context.Context, f func() error) error {
+	r := &request{alone: true, turn: make(chan bool, 1)}
+	if leads, err := d.queue.join(ctx, r); !leads {
+		return err
+	}
+	defer d.queue.handOver([]*request{r})
+	return f()
+}
+
+// takeChanged returns the keys that were written since it was last called, and
+// has those of later writes kept, or not.
+func (d *DB) takeChanged(ctx context.Context, keep bool) (changed map[string]bool, err error) {
+	err = d.lead(ctx, func() error {
+		changed, d.changed = d.changed, nil
+		if keep {
+			d.changed = make(map[string]bool)
+		}
+		return nil
+	})
+	return changed, err
+}
+
+// change lets the next transaction begin in the file at path, whose records
+// are ours, and gives it our name. Nobody may be writing.
+func (d *DB) change(path string) error {
 	h, err := openHandle(path, Config{Timeout: time.Second})
 	if err != nil {
 		return err
@@ -150,42 +226,29 @@ func (d *DB) compact(ctx context.Context) error {
 	return nil
 }
 
-// writeCopy writes all records into a new, durable file that belongs to
-// whoever the old one belongs to.
-func (d *DB) writeCopy(ctx context.Context, path string) error {
+// createCopy makes an empty file that belongs to whoever ours belongs to.
+func (d *DB) createCopy(path string) (*os.File, error) {
 	info, err := d.at.Load().file.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.Close()
 	if was, ok := info.Sys().(*syscall.Stat_t); ok && int(was.Uid) != os.Geteuid() {
 		if err := f.Chown(int(was.Uid), int(was.Gid)); err != nil {
-			return err
+			return nil, errors.Join(err, f.Close())
 		}
 	}
-	to, err := layOut(path)
-	if err != nil {
-		return err
-	}
-	if err := d.copyInto(ctx, to, f); err != nil {
-		return err
-	}
-	return f.Sync()
+	return f, nil
 }
 
-// copyInto copies all records into the database to, which has none, closes it,
-// and cuts its file f to what it uses.
-func (d *DB) copyInto(ctx context.Context, to *bbolt.DB, f *os.File) error {
-	err := d.view(ctx, func(_ *handle, tx *bbolt.Tx) error {
-		return copyRecords(ctx, to, tx.Bucket([]byte(recordsBucket)).Cursor())
-	})
+// finish closes the copy that is in f, after err, and cuts f to what it uses.
+func finish(to *bbolt.DB, f *os.File, err error) error {
 	var size int64
 	if err == nil {
 		err = to.View(func(tx *bbolt.Tx) error {
@@ -197,6 +260,47 @@ func (d *DB) copyInto(ctx context.Context, to *bbolt.DB, f *os.File) error {
 		return err
 	}
 	return f.Truncate(size)
+}
+
+// copyAll copies all records into the database to, which has none.
+func (d *DB) copyAll(ctx context.Context, to *bbolt.DB) error {
+	return d.read(func(_ *handle, tx *bbolt.Tx) error {
+		return copyRecords(ctx, to, tx.Bucket([]byte(recordsBucket)).Cursor())
+	})
+}
+
+// copyChanged makes the records under the keys in the database to what they are.
+func (d *DB) copyChanged(ctx context.Context, to *bbolt.DB, changed map[string]bool) error {
+	keys := slices.Sorted(maps.Keys(changed))
+	return d.read(func(_ *handle, tx *bbolt.Tx) error {
+		from := tx.Bucket([]byte(recordsBucket))
+		for piece := range slices.Chunk(keys, 1000) {
+			err := to.Update(func(tx *bbolt.Tx) error {
+				records := tx.Bucket([]byte(recordsBucket))
+				for _, key := range piece {
+					k := []byte(key)
+					v := from.Get(k)
+					if v == nil {
+						if err := records.Delete(k); err != nil {
+							return err
+						}
+						continue
+					}
+					if _, err := revision(k, v); err != nil {
+						return err
+					}
+					if err := records.Put(k, v); err != nil {
+						return err
+					}
+				}
+				return ctx.Err()
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // copyRecords copies what c finds. It trusts neither the records nor their

@@ -132,8 +132,10 @@ func TestCompactAndSnapshotsUnderLoad(t *testing.T) {
 	for w := range counts {
 		writers.Go(func() {
 			for n := 1; ctx.Err() == nil; n++ {
-				// Both or none, in the file and in every snapshot.
+				// All or none, in the file and in every snapshot.
 				err := db.Apply(t.Context(),
+					store.Delete(store.Key(fmt.Sprintf("note/%d/%06d", w, n-1))),
+					store.Create(store.Key(fmt.Sprintf("note/%d/%06d", w, n)), nil),
 					store.Put(store.Key(fmt.Sprintf("last/%d", w)), fmt.Appendf(nil, "%06d", n)),
 					store.Create(store.Key(fmt.Sprintf("log/%d/%06d", w, n)), bytes.Repeat([]byte{'x'}, 500)))
 				if err != nil {
@@ -174,24 +176,31 @@ func TestCompactAndSnapshotsUnderLoad(t *testing.T) {
 	}
 }
 
-// whole checks that each writer's log ends where the writer says.
+// whole checks that each writer's log ends where the writer says, and that of its
+// notes the last is left.
 func whole(t *testing.T, db *DB) {
 	t.Helper()
 	if err := db.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
 	lengths := make(map[byte]int)
-	lasts := make(map[byte]string)
+	lasts, notes := make(map[byte]string), make(map[byte]string)
 	for _, r := range all(t, db) {
-		if r.Key[:2] == "lo" {
+		switch r.Key[:4] {
+		case "log/":
 			lengths[r.Key[4]]++
-		} else {
+		case "note":
+			notes[r.Key[5]] += string(r.Key[7:])
+		default:
 			lasts[r.Key[5]] = string(r.Value)
 		}
 	}
 	for w, last := range lasts {
 		if last != fmt.Sprintf("%06d", lengths[w]) {
 			t.Errorf("writer %c: %d entries, the last being %s", w, lengths[w], last)
+		}
+		if notes[w] != last {
+			t.Errorf("writer %c: notes %s, not %s", w, notes[w], last)
 		}
 	}
 }
@@ -286,6 +295,39 @@ func TestCompactThatIsGivenUpChangesNothing(t *testing.T) {
 	defer old.Close()
 	if err := old.Compact(t.Context()); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("opened read-only: %v", err)
+	}
+}
+
+func TestCloseWaitsForACompact(t *testing.T) {
+	path := newPath(t)
+	db := start(t, path)
+	litter(t, db)
+	for i := range 10 {
+		done := make(chan error, 2)
+		go func() {
+			f, err := db.Snapshot(t.Context())
+			if err == nil {
+				err = f.Close()
+			}
+			done <- err
+		}()
+		go func() { done <- db.Compact(t.Context()) }()
+		time.Sleep(time.Duration(i) * time.Millisecond)
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			select {
+			case err := <-done:
+				if err != nil && !errors.Is(err, store.ErrClosed) {
+					t.Error(err)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("it hangs")
+			}
+		}
+		db = start(t, path)
+		alone(t, path)
 	}
 }
 

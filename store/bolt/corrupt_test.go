@@ -199,6 +199,39 @@ func TestChangedValueIsCorrupt(t *testing.T) {
 	}
 }
 
+// TestDamagedMetaPageIsNoticed damages one meta page and the other: bbolt then
+// opens the file as it was before the last commit, or as it is.
+func TestDamagedMetaPageIsNoticed(t *testing.T) {
+	path := newPath(t)
+	db := start(t, path)
+	put(t, db, "first", "")
+	put(t, db, "last", "")
+	if err := db.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pageSize := db.at.Load().bolt.Info().PageSize
+	db.Close()
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 * metaLen {
+		bad := slices.Clone(good)
+		bad[i/metaLen*pageSize+pageHeader+i%metaLen] ^= 0x10
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		db, err := Open(path, nil)
+		if err != nil {
+			t.Fatalf("byte %d of the meta pages: %v", i, err)
+		}
+		if err := db.Check(t.Context()); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("byte %d of the meta pages: %v", i, err)
+		}
+		db.Close()
+	}
+}
+
 // A sample is a healthy file to damage.
 type sample struct {
 	file                        []byte

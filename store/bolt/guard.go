@@ -90,6 +90,11 @@ func (d *DB) view(ctx context.Context, f func(*handle, *bbolt.Tx) error) error {
 		return err
 	}
 	defer d.leave()
+	return d.read(f)
+}
+
+// read is view within a call that has entered.
+func (d *DB) read(f func(*handle, *bbolt.Tx) error) error {
 	return d.guarded(func() error {
 		h, tx, err := d.begin(false)
 		if err != nil {

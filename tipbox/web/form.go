@@ -28,7 +28,7 @@ const (
 )
 
 // blockSize is how much is read at once of a line that brings as much.
-const blockSize = 128 << 10
+const blockSize = 64 << 10
 
 // newBlocks makes n blocks for requests to share.
 func newBlocks(n int) chan []byte {

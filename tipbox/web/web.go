@@ -69,7 +69,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{service: cfg.Service, log: cfg.Log, blocks: newBlocks(16), embedded: e}
+	s := &site{service: cfg.Service, log: cfg.Log, blocks: newBlocks(8), embedded: e}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
