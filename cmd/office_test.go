@@ -124,7 +124,7 @@ func (o *office) tool(t testing.TB, args ...string) (stdout, stderr string, err 
 // inbox is every tip that the first investigator sees.
 func (o *office) inbox(c *desk.Client) (all []tipbox.InboxItem, err error) {
 	for cursor := ""; ; {
-		page, err := c.Inbox(context.Background(), cursor, 0)
+		page, err := c.Inbox(context.Background(), tipbox.InboxFilter{}, cursor, 0)
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"html"
 	"io/fs"
 	"net"
 	"net/url"
@@ -48,6 +49,8 @@ func TestStories(t *testing.T) {
 			"thread":   threadCommand,
 			"follow":   followCommand,
 			"tell":     tellCommand,
+			"enter":    enterCommand,
+			"join":     joinCommand,
 			"nocanary": noCanaryCommand,
 			"random":   randomCommand,
 			"mode":     modeCommand,
@@ -209,9 +212,33 @@ func openThread(ts *testscript.TestScript, code string) (status int, page string
 // thread FILE opens the thread of the code in the file and prints it.
 func threadCommand(ts *testscript.TestScript, neg bool, args []string) {
 	status, page := openThread(ts, args[0])
-	fmt.Fprintf(ts.Stdout(), "%s%s\n", threadText(page), notice(page))
+	fmt.Fprintf(ts.Stdout(), "%s%s\n%s\n", threadText(page), notice(page), progress(page))
 	if status != 200 != neg {
 		ts.Fatalf("status %d: %s", status, notice(page))
+	}
+}
+
+// progress is what a thread's page says of the case.
+func progress(page string) string {
+	_, section, _ := strings.Cut(page, `<section id="case">`)
+	section, _, _ = strings.Cut(section, "</section>")
+	return html.UnescapeString(section)
+}
+
+// enter NAME ARGS makes a member's key and enters its card into the roster.
+func enterCommand(ts *testscript.TestScript, neg bool, args []string) {
+	name := args[0]
+	ts.Check(ts.Exec(program("tipbox"), "--home", name, "keygen", name))
+	ts.Check(ts.Exec(program("tipbox"), "--home", name, "card"))
+	card := ts.MkAbs(name + ".card")
+	ts.Check(os.WriteFile(card, []byte(ts.ReadFile("stdout")), 0o600))
+	ts.Check(ts.Exec(program("tipbox"), append([]string{"--home", "root", "roster", "add", card}, args[1:]...)...))
+}
+
+// join NAME… sets the members' homes up.
+func joinCommand(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		ts.Check(ts.Exec(program("tipbox"), "--home", name, "join", ts.MkAbs("root/roster.note"), "--desk", ts.Getenv("DESK"), "--root", ts.Getenv("ROOT")))
 	}
 }
 
@@ -232,7 +259,7 @@ func tellCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec(program("tipbox"), args[1:]...))
 	line, _, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
 	fields := strings.Fields(line)
-	if args[0] == "TIP" { // the inbox's line under the heading
+	if args[0] == "TIP" || args[0] == "TWIN" { // the inbox's line under the heading
 		_, rest, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
 		fields = strings.Fields(rest)
 	}

@@ -53,7 +53,7 @@ func BenchmarkInboxPage(b *testing.B) {
 		o.Submit("one")
 	}
 	for b.Loop() {
-		if _, _, err := o.Service.Inbox(ctx, o.Member("alice"), "", tipbox.MaxPage); err != nil {
+		if _, _, err := o.Service.Inbox(ctx, o.Member("alice"), tipbox.InboxFilter{}, "", tipbox.MaxPage); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,12 +1,14 @@
 package tipbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -30,7 +32,7 @@ type Report struct {
 // error is for not being able to look.
 func (s *Service) Check(ctx context.Context) (*Report, error) {
 	c := &checker{
-		s: s, named: make(map[string]bool), tips: make(map[string]bool),
+		s: s, named: make(map[string]bool), tips: make(map[string]bool), lines: make(map[store.Key]bool),
 		erased: make(map[string]bool), unclear: make(map[string]bool),
 	}
 	c.report.Orphans, c.report.Problems = []string{}, []string{} // lists also in JSON
@@ -54,11 +56,12 @@ func (s *Service) Check(ctx context.Context) (*Report, error) {
 type checker struct {
 	s       *Service
 	report  Report
-	named   map[string]bool // blobs that an event names
-	tips    map[string]bool // ids
-	erased  map[string]bool // ids whose erasure is not done
-	unclear map[string]bool // ids of tips of which it cannot be told which blobs they name
-	torn    bool            // so much is damaged that this goes for all
+	named   map[string]bool    // blobs that an event names
+	tips    map[string]bool    // ids
+	lines   map[store.Key]bool // that lead to a tip
+	erased  map[string]bool    // ids whose erasure is not done
+	unclear map[string]bool    // ids of tips of which it cannot be told which blobs they name
+	torn    bool               // so much is damaged that this goes for all
 }
 
 func (c *checker) problem(format string, args ...any) {
@@ -86,10 +89,13 @@ func (c *checker) checkTips(ctx context.Context) error {
 		if err != nil {
 			c.problem("tip %s: keyslots, without which no member can open it: %v", id, err)
 		}
-		if item, err := c.s.cfg.Store.Get(ctx, keyInboxItem(t, id)); err != nil {
-			c.problem("tip %s: its line in the inbox: %v", id, err)
-		} else if string(item.Value) != string(encode(t.item(id))) {
-			c.problem("tip %s: its line in the inbox is not as its record", id)
+		for _, want := range t.indexes(id) {
+			c.lines[want.Key] = true
+			if rec, err := c.s.cfg.Store.Get(ctx, want.Key); err != nil {
+				c.problem("tip %s: its line in the inbox: %v", id, err)
+			} else if !bytes.Equal(rec.Value, want.Value) {
+				c.problem("tip %s: its line in the inbox is not as its record", id)
+			}
 		}
 		if err := c.checkThread(ctx, id, t); err != nil {
 			c.problem("%v", err)
@@ -108,6 +114,14 @@ func (c *checker) checkThread(ctx context.Context, id string, t *tipRecord) erro
 	if err != nil {
 		return err
 	}
+	kase, err := foldCase(chain.events, t.Channel, c.s.Roster())
+	if err != nil {
+		c.problem("tip %s: against a rule of the cases: %v", id, err)
+	} else if now := *t; !kase.torn {
+		if now.derive(kase); !reflect.DeepEqual(&now, t) {
+			c.problem("tip %s: its record does not have what its events come to", id)
+		}
+	}
 	if len(chain.events) != t.Events || t.Head != "" && chain.head != "" && chain.head != t.Head {
 		c.problem("tip %s: there are %d messages, and its record is of %d, or of others", id, len(chain.events), t.Events)
 	}
@@ -124,6 +138,9 @@ func (c *checker) checkThread(ctx context.Context, id string, t *tipRecord) erro
 
 func (c *checker) checkEvent(ctx context.Context, e *Event) {
 	c.report.Messages++
+	if e.Sealed == "" {
+		return
+	}
 	sealed, err := c.s.cfg.Store.Get(ctx, keySealed(e.Tip, e.Number))
 	switch {
 	case err != nil:
@@ -184,7 +201,7 @@ func (c *checker) checkErasures(ctx context.Context) error {
 
 // checkIndexes checks that mailboxes and inbox lines are one to a tip.
 func (c *checker) checkIndexes(ctx context.Context) error {
-	boxes, lines := make(map[string]bool), make(map[string]bool)
+	boxes := make(map[string]bool)
 	err := c.s.each(ctx, "box/", func(rec store.Record) error {
 		if rec.Err != nil {
 			return nil // see checkAll
@@ -199,15 +216,18 @@ func (c *checker) checkIndexes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = c.s.each(ctx, "inbox/", func(rec store.Record) error {
-		id := inboxTip(rec.Key)
-		if !c.tips[id] || lines[id] {
-			c.problem("record %s is for a tip that is missing or has another line", rec.Key)
+	for _, prefix := range indexPrefixes {
+		err := c.s.each(ctx, prefix, func(rec store.Record) error {
+			if !c.lines[rec.Key] && !c.unclear[inboxTip(rec.Key)] {
+				c.problem("record %s is for a tip that is missing or has another line", rec.Key)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		lines[id] = true
-		return nil
-	})
-	return err
+	}
+	return nil
 }
 
 // checkAll looks for records that are damaged, of no tip, or of no kind we know.
@@ -219,7 +239,7 @@ func (c *checker) checkAll(ctx context.Context) error {
 		}
 		parts := strings.Split(string(rec.Key), "/")
 		switch parts[0] {
-		case "tip", "box", "inbox", "erased":
+		case "tip", "box", "erased", "inbox", "over", "due", "owner", "granted":
 		case "slots", "event", "sealed":
 			if len(parts) < 2 {
 				c.problem("record %s belongs to no tip", rec.Key)

@@ -61,9 +61,9 @@ func (s *Service) eraseSigned(ctx context.Context, m *roster.Member, t *loadedTi
 	return err
 }
 
-// Retain erases the tips whose channel's rule says so: KeepDays days after the
-// last message of either side. One that waits for an answer is never erased by
-// a rule. It returns how many.
+// Retain erases the tips whose channel's rule says so: cases that are closed or
+// declined, KeepDays days after the last that happened in them, unless they are
+// on hold or wait for an answer. It returns how many.
 func (s *Service) Retain(ctx context.Context) (erased int, err error) {
 	for _, c := range s.cfg.Channels {
 		if c.KeepDays <= 0 {
@@ -80,7 +80,7 @@ func (s *Service) Retain(ctx context.Context) (erased int, err error) {
 
 // retain erases what had its last message before the day.
 func (s *Service) retain(ctx context.Context, channel, day string) (erased int, err error) {
-	prefix := keyInbox(channel)
+	prefix := keyOver(channel)
 	after := prefix + store.Key(newestFirst(day)+"/~") // behind all of that day
 	var damaged []error                                // what cannot be read stays, and keeps no other
 	for {
@@ -114,7 +114,7 @@ func (s *Service) retainTip(ctx context.Context, id, day string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if t.From != FromDesk || c.last().Day >= day {
+	if !over(t.State, t.From) || t.Hold || c.last().Day >= day {
 		return false, nil
 	}
 	if c.last().lost {
@@ -130,13 +130,12 @@ func (s *Service) retainTip(ctx context.Context, id, day string) (bool, error) {
 // erase begins an erasure and finishes it. It wraps store.ErrConflict, and has
 // erased nothing, if the tip has changed since it was read.
 func (s *Service) erase(ctx context.Context, id string, t *loadedTip, e erasure) error {
-	err := s.cfg.Store.Apply(ctx,
+	err := s.cfg.Store.Apply(ctx, append(reindex(id, t.tipRecord, nil),
 		store.DeleteAt(keyTip(id), t.revision),
 		store.Delete(t.Box),
 		store.Delete(keySlots(id)),
-		store.Delete(keyInboxItem(t.tipRecord, id)),
 		store.Create(keyErased(id), encode(e)),
-	)
+	)...)
 	if err != nil {
 		return fmt.Errorf("erasing tip %s: %w", id, err)
 	}

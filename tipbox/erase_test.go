@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tipbox/crypto/receipt"
+	"tipbox/crypto/roster"
 	"tipbox/store"
 	"tipbox/store/mem"
 	"tipbox/tipbox"
@@ -93,7 +94,9 @@ func TestMemberErasesWhatTheySaw(t *testing.T) {
 	wantErr(t, erase(opened, "alice", "alice"), tipbox.ErrConflict) // there was news
 	opened = o.Open("alice", id)
 	wantErr(t, erase(opened, "alice", "bob"), tipbox.ErrForbidden)
-	wantErr(t, erase(opened, "carol", "carol"), tipbox.ErrForbidden)
+	_, err = opened.Erase(o.Key("carol"), o.Service.Today())
+	wantErr(t, err, tipbox.ErrForbidden) // her own tool
+	wantErr(t, erase(openPretending(t, o, "alice", id, "carol", roster.Investigator), "carol", "carol"), tipbox.ErrNotFound)
 	if err := erase(opened, "alice", "alice"); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +109,7 @@ func TestMemberErasesWhatTheySaw(t *testing.T) {
 	}
 }
 
-func TestRuleErasesWhatWasAnsweredLongAgo(t *testing.T) {
+func TestRuleErasesWhatWasDeclinedLongAgo(t *testing.T) {
 	o := tipboxtest.New(t, tipboxtest.Config{KeepDays: 10})
 	day := func(n int) { o.Clock.Advance(time.Duration(n) * 24 * time.Hour) }
 	retain := func(want int) {
@@ -125,7 +128,7 @@ func TestRuleErasesWhatWasAnsweredLongAgo(t *testing.T) {
 		}
 	}
 	day(5)
-	o.Reply("alice", answered, "an answer")
+	o.Act("alice", answered, tipbox.Act{Action: tipbox.ActionDecline, Text: "not ours", Detail: &tipbox.Detail{Reason: tipbox.OutOfScope}})
 	day(10)
 	retain(0) // ten days are not over yet
 	d, err := o.Service.Reopen(ctx, code)
@@ -140,6 +143,13 @@ func TestRuleErasesWhatWasAnsweredLongAgo(t *testing.T) {
 	day(100)
 	retain(0) // and it waits for an answer
 	o.Reply("alice", answered, "another answer")
+	o.Reply("alice", waiting, "an answer, and the case goes on")
+	day(10)
+	retain(0)
+	o.Act("alice", answered, tipbox.Act{Action: tipbox.ActionHold, Text: "a court may want it"})
+	day(100)
+	retain(0)
+	o.Act("alice", answered, tipbox.Act{Action: tipbox.ActionRelease, Text: "it does not"})
 	day(10)
 	retain(0)
 	day(1)

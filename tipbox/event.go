@@ -41,10 +41,17 @@ type Event struct {
 	Action Action      `json:"action"`
 	Day    string      `json:"day"`              // 2006-01-02, never before the event before
 	Before string      `json:"before,omitempty"` // SHA-256 of the note before, hex
-	Sealed string      `json:"sealed,omitempty"` // SHA-256 of the sealed message, hex; ActionErase has none
+	Sealed string      `json:"sealed,omitempty"` // SHA-256 of the sealed message, hex; ActionErase and ActionGrant have none
 	Files  []EventFile `json:"files,omitempty"`  // the message's attachments, in its order
 	Reply  string      `json:"reply,omitempty"`  // ActionTip: the source's reply recipient, SHA-256 of its text, hex
 	Once   string      `json:"once,omitempty"`   // by the source: the same for the same form sent twice, hex
+
+	Owner   string `json:"owner,omitempty"`   // ActionAssign: a member's name
+	Due     string `json:"due,omitempty"`     // ActionAssign: the deadline, 2006-01-02
+	Decides bool   `json:"decides,omitempty"` // ActionFinding: with this vote it is made
+	Recuse  bool   `json:"recuse,omitempty"`  // ActionFinding: takes no part
+	Member  string `json:"member,omitempty"`  // ActionGrant: a member's name
+	Slot    string `json:"slot,omitempty"`    // ActionGrant: SHA-256 of the keyslot file, hex
 
 	// By is who signed, from the note: SourceName or a member's name.
 	By string `json:"-"`
@@ -66,10 +73,16 @@ const SourceName = "source"
 
 // From is FromSource or FromDesk.
 func (e *Event) From() string {
-	if e.Action == ActionReply || e.Action == ActionErase {
-		return FromDesk
+	if e.Action == ActionTip || e.Action == ActionMessage {
+		return FromSource
 	}
-	return FromSource
+	return FromDesk
+}
+
+// ToSource reports whether the source reads the message.
+func (e *Event) ToSource() bool {
+	step, ok := StepOf(e.Action)
+	return ok && step.ToSource
 }
 
 const eventHeader = "tipbox event v1\n"
@@ -101,10 +114,10 @@ func (k keyring) verifiers(e *Event) []string {
 		if e.By == SourceName {
 			return []string{k.source}
 		}
-	case ActionReply, ActionErase:
+	default:
 		var keys []string
 		for _, m := range k.roster.On(e.Day, e.By) {
-			if m.Investigates(k.channel) {
+			if mayTake(m, k.channel, e.Action) {
 				keys = append(keys, m.Card.Verifier)
 			}
 		}
@@ -148,7 +161,7 @@ var hexHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (e *Event) validate() error {
 	fail := func(what string) error { return fmt.Errorf("%s: %w", what, ErrInvalid) }
-	if !slices.Contains([]Action{ActionTip, ActionMessage, ActionReply, ActionErase}, e.Action) {
+	if _, ok := StepOf(e.Action); !ok && e.From() != FromSource {
 		return fail("action")
 	}
 	if !ValidTipID(e.Tip) {
@@ -157,7 +170,7 @@ func (e *Event) validate() error {
 	if _, err := time.Parse(time.DateOnly, e.Day); err != nil {
 		return fail("day")
 	}
-	if (e.Action == ActionErase) != (e.Sealed == "") {
+	if (e.Action == ActionErase || e.Action == ActionGrant) != (e.Sealed == "") {
 		return fail("message")
 	}
 	if e.Sealed != "" && !hexHash.MatchString(e.Sealed) || e.Number > 1 && !hexHash.MatchString(e.Before) {
@@ -171,6 +184,9 @@ func (e *Event) validate() error {
 	}
 	if e.Once != "" && e.From() != FromSource {
 		return fail("once")
+	}
+	if err := e.validateCase(); err != nil {
+		return err
 	}
 	if len(e.Files) > MaxFiles {
 		return fail("number of files")
@@ -187,7 +203,8 @@ func (e *Event) validate() error {
 type chain struct {
 	tip    string
 	events []*Event
-	head   string // SHA-256 of the last note, hex; "" if there is none, or it is lost
+	hashes []string // SHA-256 of each note, hex; "" of a lost one
+	head   string   // that of the last; "" if there is none, or it is lost and unknown
 }
 
 // readChain reads a tip's whole list: every number, every link, days that never
@@ -232,6 +249,7 @@ func (c *chain) lose() {
 		e.Day = c.last().Day
 	}
 	c.events = append(c.events, e)
+	c.hashes = append(c.hashes, "")
 	c.head = ""
 }
 
@@ -249,6 +267,7 @@ func (c *chain) extend(e *Event, signed []byte) error {
 	}
 	c.events = append(c.events, e)
 	c.head = hash(signed)
+	c.hashes = append(c.hashes, c.head)
 	return nil
 }
 

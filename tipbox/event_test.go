@@ -51,7 +51,7 @@ func TestEventsOutOfPlaceAreRefused(t *testing.T) {
 		"a reply recipient":           func(e *Event) { e.Reply = someHash },
 		"a member's with once":        func(e *Event) { e.Action, e.Once = ActionReply, "00" },
 		"no hash":                     func(e *Event) { e.Sealed = "" },
-		"an action of another time":   func(e *Event) { e.Action = "close" },
+		"an action of another time":   func(e *Event) { e.Action = "dance" },
 	} {
 		e := &Event{
 			Tip: someTip, Number: 2, Action: ActionMessage, Day: "2026-11-22", Before: hash(first), Sealed: someHash,

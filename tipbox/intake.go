@@ -25,6 +25,7 @@ type Draft struct {
 	from *roster.SigningKey // the source's
 	tip  string
 	to   *seal.Recipient
+	left []string     // whom the source left out of a new tip, by name
 	key  *seal.TipKey // of a new tip; nil if the tip is there already
 
 	files []attached
@@ -137,6 +138,11 @@ func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receip
 	for i, m := range readers {
 		names[i] = m.Name()
 	}
+	for _, m := range s.Roster().Investigators(sub.Channel) {
+		if !slices.Contains(names, m.Name()) {
+			d.left = append(d.left, m.Name())
+		}
+	}
 	once := d.once(text, append([]string{"tip", sub.Channel}, slices.Sorted(slices.Values(sub.LeaveOut))...)...)
 	if d.key == nil {
 		return d.code, s.submitAgain(ctx, d, sub, names, text, once)
@@ -189,14 +195,18 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 		Key: d.key.Public(), Reply: replyTo, Source: d.from.Verifier(),
 		Events: 1, News: e.Day, From: FromSource, Files: len(d.files), Head: hash(note), Bytes: len(sealed),
 	}
-	return d.apply(ctx, keySealed(d.tip, 1), sealed,
+	kase, err := foldCase([]*Event{e}, sub.Channel, s.Roster())
+	if err != nil {
+		return err
+	}
+	rec.derive(kase)
+	return d.apply(ctx, keySealed(d.tip, 1), sealed, append(reindex(d.tip, nil, rec),
 		store.Create(rec.Box, []byte(d.tip)),
 		store.Create(keyTip(d.tip), encode(rec)),
 		store.Create(keySlots(d.tip), encode(slots)),
 		store.Create(keyEvent(d.tip, 1), note),
 		store.Create(keySealed(d.tip, 1), sealed),
-		store.Create(keyInboxItem(rec, d.tip), encode(rec.item(d.tip))),
-	)
+	)...)
 }
 
 // apply writes what sends the draft, and notes whether it is sent: the changes
@@ -266,11 +276,14 @@ type document struct {
 	Lang    string `json:"lang,omitempty"`
 	Text    string `json:"text"`
 	Files   []File `json:"files,omitempty"` // as the event's Files, one by one
+
+	LeftOut []string `json:"left_out,omitempty"` // whom the source left out: they are never let in
+	Detail  *Detail  `json:"detail,omitempty"`   // of a case's event
 }
 
 // compose seals the document for the event and signs the event.
 func (d *Draft) compose(e *Event, key *roster.SigningKey, lang, text string) (note, sealed []byte, err error) {
-	doc := document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Lang: cut(lang, 35), Text: text}
+	doc := document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Lang: cut(lang, 35), Text: text, LeftOut: d.left}
 	for _, f := range d.files {
 		doc.Files = append(doc.Files, f.File)
 		e.Files = append(e.Files, f.EventFile)

@@ -23,17 +23,65 @@ type InboxItem struct {
 	Messages int      `json:"messages"` //
 	Files    int      `json:"files"`    //
 	Readers  []string `json:"readers"`  // members who can open it
+
+	State  State  `json:"state"`
+	Owner  string `json:"owner,omitempty"`
+	Due    string `json:"due,omitempty"`     // the next deadline
+	DueFor Action `json:"due_for,omitempty"` // what must be done by then
+	Hold   bool   `json:"hold,omitempty"`
+}
+
+// An InboxFilter says which tips to list: those whose case is not over, unless it
+// says otherwise. Empty fields leave nothing out.
+type InboxFilter struct {
+	Channel string
+	State   State  // one that is over lists those
+	Owner   string // a member's name
+	Over    bool   // list what is declined or closed instead
+	ByDue   bool   // list what has a deadline, the earliest first
+}
+
+func (f InboxFilter) has(i InboxItem) bool {
+	return (f.Channel == "" || i.Channel == f.Channel) && (f.State == "" || i.State == f.State) &&
+		(f.Owner == "" || i.Owner == f.Owner) && over(i.State, i.From) == f.Over && (!f.ByDue || i.Due != "")
+}
+
+// prefixes are the lists that have what the filter asks for, of which the member
+// may see some.
+func (f InboxFilter) prefixes(m *roster.Member) (prefixes []store.Key) {
+	list := keyInbox
+	switch {
+	case f.ByDue:
+		list = keyDue
+	case f.Over:
+		list = keyOver
+	case f.Owner != "":
+		return []store.Key{keyOwner(f.Owner)}
+	}
+	if m.Has(roster.Investigator) {
+		for _, channel := range m.Channels {
+			prefixes = append(prefixes, list(channel))
+		}
+	}
+	if m.Has(roster.Reviewer) && !f.ByDue {
+		prefixes = append(prefixes, keyGranted(m.Name()))
+	}
+	return prefixes
 }
 
 // MaxPage is the most items on a page of the inbox.
 const MaxPage = 200
 
-// Inbox returns a page of the tips that the member may read, those with the
-// latest news first, and the cursor of the next page: "" at the end. Begin
-// with cursor "".
-func (s *Service) Inbox(ctx context.Context, m *roster.Member, cursor string, limit int) (items []InboxItem, next string, err error) {
+// Inbox returns a page of the tips that the member may read and the filter asks
+// for, those with the latest news first, and the cursor of the next page: "" at
+// the end. Begin with cursor "".
+func (s *Service) Inbox(ctx context.Context, m *roster.Member, filter InboxFilter, cursor string, limit int) (items []InboxItem, next string, err error) {
 	if err := s.mayRead(m); err != nil {
 		return nil, "", err
+	}
+	filter.Over = filter.Over || filter.State.Over()
+	if filter.Owner != "" && roster.CheckName(filter.Owner) != nil {
+		return nil, "", fmt.Errorf("owner %.40q: %w", filter.Owner, ErrInvalid)
 	}
 	if strings.ContainsFunc(cursor, func(c rune) bool { return c <= ' ' || c > '~' }) || len(cursor) > 100 {
 		return nil, "", fmt.Errorf("cursor: %w", ErrInvalid)
@@ -44,8 +92,7 @@ func (s *Service) Inbox(ctx context.Context, m *roster.Member, cursor string, li
 		InboxItem
 	}
 	var page []entry
-	for _, channel := range m.Channels {
-		prefix := keyInbox(channel)
+	for _, prefix := range filter.prefixes(m) {
 		after := prefix + store.Key(cursor)
 		for n := 0; n <= limit; {
 			recs, err := s.cfg.Store.Scan(ctx, prefix, after, limit+1)
@@ -57,7 +104,7 @@ func (s *Service) Inbox(ctx context.Context, m *roster.Member, cursor string, li
 				if e.InboxItem, err = s.inboxItem(ctx, rec); err != nil {
 					return nil, "", err
 				}
-				if slices.Contains(e.Readers, m.Name()) {
+				if slices.Contains(e.Readers, m.Name()) && (m.Investigates(e.Channel) || m.Reviews(e.Channel)) && filter.has(e.InboxItem) {
 					page = append(page, e)
 					n++
 				}
@@ -69,6 +116,7 @@ func (s *Service) Inbox(ctx context.Context, m *roster.Member, cursor string, li
 		}
 	}
 	slices.SortFunc(page, func(a, b entry) int { return strings.Compare(a.at, b.at) })
+	page = slices.CompactFunc(page, func(a, b entry) bool { return a.Tip == b.Tip }) // in two lists
 	if len(page) > limit {
 		page = page[:limit]
 		next = page[limit-1].at
@@ -83,10 +131,12 @@ func (s *Service) Inbox(ctx context.Context, m *roster.Member, cursor string, li
 // tip's record; if that is damaged too, nobody can read the tip, and it is a
 // line without readers.
 func (s *Service) inboxItem(ctx context.Context, rec store.Record) (item InboxItem, err error) {
-	if err = decode(rec, &item); err == nil {
-		return item, nil
+	if rec.Err != nil || len(rec.Value) > 0 { // else a line that only leads to the tip
+		if err = decode(rec, &item); err == nil {
+			return item, nil
+		}
+		s.cfg.Log.Error("a line of the inbox is damaged: run tipboxd check", "error", err)
 	}
-	s.cfg.Log.Error("a line of the inbox is damaged: run tipboxd check", "error", err)
 	id := inboxTip(rec.Key)
 	if !ValidTipID(id) {
 		return InboxItem{}, nil
@@ -180,8 +230,8 @@ func (s *Service) mayRead(m *roster.Member) error {
 	if now := s.Roster().Member(m.Name()); now == nil || now.CardText != m.CardText {
 		return fmt.Errorf("%s with this key is no longer in the roster: %w", m.Name(), ErrForbidden)
 	}
-	if !m.Has(roster.Investigator) {
-		return fmt.Errorf("reading tips takes the role %s: %w", roster.Investigator, ErrForbidden)
+	if !m.Has(roster.Investigator) && !m.Has(roster.Reviewer) {
+		return fmt.Errorf("reading tips takes the role %s or %s: %w", roster.Investigator, roster.Reviewer, ErrForbidden)
 	}
 	return nil
 }
@@ -201,7 +251,7 @@ func (s *Service) tipFor(ctx context.Context, m *roster.Member, id string) (*loa
 	if err != nil {
 		return nil, err
 	}
-	if !m.Investigates(t.Channel) || !slices.Contains(t.Readers, m.Name()) {
+	if !m.Investigates(t.Channel) && !m.Reviews(t.Channel) || !slices.Contains(t.Readers, m.Name()) {
 		return nil, fmt.Errorf("tip %s: %w", id, ErrNotFound)
 	}
 	return &loadedTip{t, rev}, nil
@@ -229,7 +279,9 @@ const maxSealed = seal.MaxMessage + 16<<10
 // Append adds an event that the member signed, with its sealed message. It
 // checks that the member may, and that the event follows the tip's last one:
 // ErrConflict if another came first. Its day must be today, give or take one
-// for clocks and time zones. ActionErase takes the tip away.
+// for clocks and time zones. A RuleError says which rule of the cases forbids it.
+// ActionErase takes the tip away, and has no message; that of ActionGrant is the
+// keyslot's file.
 func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note, sealed []byte) error {
 	if _, err := s.tipFor(ctx, m, id); err != nil {
 		return err
@@ -252,8 +304,11 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 		return ErrConflict
 	case len(e.Files) > 0:
 		return fmt.Errorf("a reply has no files: %w", ErrInvalid)
-	case e.Action != ActionErase && (e.Sealed != hash(sealed) || !seal.IsMessage(sealed, replyRecipients)):
+	case e.Sealed != "" && (e.Sealed != hash(sealed) || !seal.IsMessage(sealed, messageRecipients(e))):
 		return fmt.Errorf("the message is not the one that was signed, or none: %w", ErrInvalid)
+	case !mayTake(m, t.Channel, e.Action):
+		step, _ := StepOf(e.Action)
+		return against(RuleRole, "to %s takes the role %v in channel %s", e.Action, step.Roles, t.Channel)
 	}
 	// What the past was signed with, a former key too, signs nothing new.
 	if _, err := roster.Verify(note, m.Card.Verifier); err != nil {
@@ -265,12 +320,26 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	if err := c.extend(e, note); err != nil {
 		return err
 	}
+	kase, err := foldCase(c.events, t.Channel, s.Roster())
+	if err != nil {
+		return err
+	}
+	if err := s.checkMembers(t, e); err != nil {
+		return err
+	}
 	if e.Action == ActionErase {
 		return s.eraseSigned(ctx, m, t, e, note)
 	}
-	changes, err := s.appending(t, e, note, sealed)
+	changes, err := s.appending(t, e, note, sealed, kase)
 	if err != nil {
 		return err
+	}
+	if e.Action == ActionGrant {
+		slots, err := s.addSlot(ctx, e, sealed)
+		if err != nil {
+			return err
+		}
+		changes = append(changes, slots)
 	}
 	err = s.cfg.Store.Apply(ctx, changes...)
 	if errors.Is(err, store.ErrConflict) {
@@ -279,9 +348,56 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	return err
 }
 
-// replyRecipients is how many keys an answer is sealed to: the tip's and the
-// source's.
-const replyRecipients = 2
+// messageRecipients is how many keys the message of a member's event is sealed
+// to: the tip's and, if it is for the source, the source's.
+func messageRecipients(e *Event) int {
+	if e.ToSource() {
+		return 2
+	}
+	return 1
+}
+
+// checkMembers checks that the members whom an event names are fit for it as the
+// roster stands.
+func (s *Service) checkMembers(t *loadedTip, e *Event) error {
+	switch e.Action {
+	case ActionAssign:
+		if m := s.Roster().Member(e.Owner); m == nil || !m.Investigates(t.Channel) || !slices.Contains(t.Readers, e.Owner) {
+			return against(RuleOwner, "%s is no investigator of channel %s who can read this case", e.Owner, t.Channel)
+		}
+	case ActionGrant:
+		m := s.Roster().Member(e.Member)
+		switch {
+		case m == nil || !m.Investigates(t.Channel) && !m.Reviews(t.Channel):
+			return against(RuleGrant, "%s is neither investigator nor reviewer of channel %s", e.Member, t.Channel)
+		case slices.Contains(t.Readers, e.Member):
+			return against(RuleGrant, "%s can read it already", e.Member)
+		case len(t.Readers) >= roster.MaxReaders:
+			return against(RuleGrant, "%d members can read it, and more cannot", len(t.Readers))
+		}
+	}
+	return nil
+}
+
+// maxSlot bounds a keyslot's file of one recipient, in bytes.
+const maxSlot = 16 << 10
+
+// addSlot adds the keyslot's file that the event names.
+func (s *Service) addSlot(ctx context.Context, e *Event, file []byte) (store.Change, error) {
+	if len(file) > maxSlot || hash(file) != e.Slot {
+		return store.Change{}, fmt.Errorf("the keyslot is not the one that was signed: %w", ErrInvalid)
+	}
+	rec, err := s.cfg.Store.Get(ctx, keySlots(e.Tip))
+	if err != nil {
+		return store.Change{}, err
+	}
+	slots, err := decodeSlots(rec)
+	if err != nil {
+		return store.Change{}, err
+	}
+	slots.Files = append(slots.Files, file)
+	return store.Update(rec.Key, encode(slots), rec.Revision), nil
+}
 
 func (s *Service) checkDay(day string) error {
 	now := s.cfg.Now().In(s.cfg.Location)

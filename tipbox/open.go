@@ -19,20 +19,31 @@ type OpenedTip struct {
 	Day      string // of the first message
 	Messages []Message
 	Slot     *seal.Keyslot
+	Case     *Case
+	LeftOut  []string // whom the source left out, by name
 
-	reply *seal.Recipient
-	chain *chain
+	// Finding is what was found last, and Faults what members have done
+	// against the rules in what only they can read.
+	Finding Finding
+	Faults  []string
+
+	reply  *seal.Recipient
+	chain  *chain
+	roster *roster.Roster
 }
 
 // A Message is one message of an opened tip.
 type Message struct {
 	Number int
+	Action Action
 	From   string // FromSource or FromDesk
 	By     string // the member's name, if FromDesk
 	Day    string
 	Lang   string
 	Text   string
 	Files  []Attachment
+	Event  *Event  // what is in the clear of it
+	Detail *Detail // of a case's event, or nil
 
 	// Err tells why the message could not be opened, if it could not; then
 	// Lang, Text and Files are empty.
@@ -76,7 +87,11 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 	if err != nil {
 		return nil, err
 	}
-	o := &OpenedTip{Tip: id, Channel: slot.Channel, Day: c.events[0].Day, Slot: slot, chain: c}
+	kase, err := foldCase(c.events, slot.Channel, r)
+	if err != nil {
+		return nil, fmt.Errorf("tip %s: %w: %w", id, ErrInvalid, err)
+	}
+	o := &OpenedTip{Tip: id, Channel: slot.Channel, Day: c.events[0].Day, Slot: slot, Case: kase, chain: c, roster: r}
 	if first := c.events[0]; !first.lost { // else nobody vouches for the recipient
 		if hash([]byte(file.Reply)) != first.Reply {
 			return nil, fmt.Errorf("tip %s: the recipient for replies is not the source's: %w", id, ErrInvalid)
@@ -86,12 +101,16 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 		}
 	}
 	for i, e := range c.events {
-		m := Message{Number: e.Number, From: e.From(), Day: e.Day}
+		m := Message{Number: e.Number, Action: e.Action, From: e.From(), Day: e.Day, Event: e}
 		if m.From == FromDesk {
 			m.By = e.By
 		}
 		if e.lost || e.Sealed != "" && len(file.Events[i].Sealed) == 0 {
 			m.Err = fmt.Errorf("message %d of tip %s is damaged or missing on the server: %w", e.Number, id, ErrInvalid)
+			o.Messages = append(o.Messages, m)
+			continue
+		}
+		if e.Sealed == "" {
 			o.Messages = append(o.Messages, m)
 			continue
 		}
@@ -101,12 +120,16 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 			o.Messages = append(o.Messages, m)
 			continue
 		}
-		m.Lang, m.Text = doc.Lang, doc.Text
+		m.Lang, m.Text, m.Detail = doc.Lang, doc.Text, doc.Detail
+		if e.Number == 1 {
+			o.LeftOut = doc.LeftOut
+		}
 		for j, f := range doc.Files {
 			m.Files = append(m.Files, Attachment{f, e.Files[j]})
 		}
 		o.Messages = append(o.Messages, m)
 	}
+	o.checkDetails()
 	return o, nil
 }
 
@@ -123,31 +146,11 @@ func (a *Attachment) Open(sealed io.Reader, key age.Identity) (io.Reader, error)
 // Erase makes the event that erases the tip, as it was when it was opened: the
 // server refuses it if there is news.
 func (o *OpenedTip) Erase(key *roster.MemberKey, today string) (note []byte, err error) {
-	e, err := o.chain.next(ActionErase, today)
-	if err != nil {
-		return nil, err
-	}
-	return e.sign(key.SigningKey)
+	note, _, err = o.Act(key, today, Act{Action: ActionErase})
+	return note, err
 }
 
-// Reply makes the event and the sealed message of an answer to the source:
-// readable by the tip's readers and by the source with the receipt code. It
-// is signed by the member and dated today (2006-01-02), or as the last message
-// if that is later.
+// Reply makes the event and the sealed message of an answer to the source.
 func (o *OpenedTip) Reply(key *roster.MemberKey, today, text string) (note, sealed []byte, err error) {
-	if o.reply == nil {
-		return nil, nil, fmt.Errorf("tip %s: its first message, which says whom to answer, is lost: %w", o.Tip, ErrInvalid)
-	}
-	e, err := o.chain.next(ActionReply, today)
-	if err != nil {
-		return nil, nil, err
-	}
-	doc := document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Text: text}
-	sealed, err = seal.Message(encode(doc), o.Slot.Key.Recipient(), o.reply)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reply: %w", err)
-	}
-	e.Sealed = hash(sealed)
-	note, err = e.sign(key.SigningKey)
-	return note, sealed, err
+	return o.Act(key, today, Act{Action: ActionReply, Text: text})
 }

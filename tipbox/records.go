@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"tipbox/crypto/receipt"
@@ -24,6 +25,10 @@ import (
 //	sealed/ID/NNNNNN    the age file that the event of that number names
 //	box/HASH            the ID of the tip whose mailbox locator has that hash
 //	inbox/CHANNEL/D/ID  InboxItem; D orders by the last news, newest first
+//	over/CHANNEL/D/ID   the same, of a case that is declined or closed
+//	due/CHANNEL/DAY/ID  empty: the next deadline of that tip
+//	owner/NAME/D/ID     empty: whose case that tip is
+//	granted/NAME/D/ID   empty: who was let in later
 //	erased/ID           erasure: who erased that tip
 //	form/ID             formKey
 //	meta/roster         roster.Mark of the newest roster installed
@@ -44,8 +49,65 @@ func keySealed(id string, n int) store.Key { return keySealeds(id) + number(n) }
 func keySealeds(id string) store.Key       { return store.Key("sealed/" + id + "/") }
 func keyForm(id string) store.Key          { return prefixForm + store.Key(id) }
 func keyInbox(channel string) store.Key    { return store.Key("inbox/" + channel + "/") }
+func keyOver(channel string) store.Key     { return store.Key("over/" + channel + "/") }
+func keyDue(channel string) store.Key      { return store.Key("due/" + channel + "/") }
+func keyOwner(name string) store.Key       { return store.Key("owner/" + name + "/") }
+func keyGranted(name string) store.Key     { return store.Key("granted/" + name + "/") }
+
+// keyInboxItem is the key of the tip's one line in an inbox.
 func keyInboxItem(t *tipRecord, id string) store.Key {
-	return keyInbox(t.Channel) + store.Key(newestFirst(t.News)+"/"+id)
+	at := store.Key(newestFirst(t.News) + "/" + id)
+	if over(t.State, t.From) {
+		return keyOver(t.Channel) + at
+	}
+	return keyInbox(t.Channel) + at
+}
+
+// indexPrefixes are those of all records that indexes makes.
+var indexPrefixes = []store.Key{"inbox/", "over/", "due/", "owner/", "granted/"}
+
+// over reports whether a case asks nothing more of the desk: it is declined or
+// closed, and the source has not written since.
+func over(state State, lastFrom string) bool { return state.Over() && lastFrom == FromDesk }
+
+// indexes are the records that are derived of a tip's, in the order of their
+// keys.
+func (t *tipRecord) indexes(id string) []store.Record {
+	at := store.Key(newestFirst(t.News) + "/" + id)
+	all := []store.Record{{Key: keyInboxItem(t, id), Value: encode(t.item(id))}}
+	if t.Due != "" {
+		all = append(all, store.Record{Key: keyDue(t.Channel) + store.Key(t.Due+"/"+id)})
+	}
+	if t.Owner != "" && !over(t.State, t.From) {
+		all = append(all, store.Record{Key: keyOwner(t.Owner) + at})
+	}
+	for _, name := range t.Granted {
+		all = append(all, store.Record{Key: keyGranted(name) + at})
+	}
+	slices.SortFunc(all, func(a, b store.Record) int { return strings.Compare(string(a.Key), string(b.Key)) })
+	return slices.CompactFunc(all, func(a, b store.Record) bool { return a.Key == b.Key })
+}
+
+// reindex moves what is derived of a tip's record. Either record may be nil.
+func reindex(id string, before, after *tipRecord) (changes []store.Change) {
+	var old, now []store.Record
+	if before != nil {
+		old = before.indexes(id)
+	}
+	if after != nil {
+		now = after.indexes(id)
+	}
+	for _, rec := range old {
+		if !slices.ContainsFunc(now, func(r store.Record) bool { return r.Key == rec.Key }) {
+			changes = append(changes, store.Delete(rec.Key))
+		}
+	}
+	for _, rec := range now {
+		if !slices.ContainsFunc(old, func(r store.Record) bool { return r.Key == rec.Key && bytes.Equal(r.Value, rec.Value) }) {
+			changes = append(changes, store.Put(rec.Key, rec.Value))
+		}
+	}
+	return changes
 }
 
 // inboxTip is the id in the key of a line of an inbox.
@@ -92,12 +154,31 @@ type tipRecord struct {
 	Bytes      int `json:"bytes"`       // of all sealed messages
 	Replies    int `json:"replies"`     // messages of the desk's
 	ReplyBytes int `json:"reply_bytes"` // of the desk's sealed messages
+
+	// Derived from the events: see Case.
+	State   State    `json:"state"`
+	Owner   string   `json:"owner,omitempty"`
+	Due     string   `json:"due,omitempty"` // the next deadline
+	DueFor  Action   `json:"due_for,omitempty"`
+	Hold    bool     `json:"hold,omitempty"`
+	Granted []string `json:"granted,omitempty"` // of the Readers, those let in later
+}
+
+// derive takes over what the events come to. Where one is lost they come to
+// nothing that can be told, and all stays as it was.
+func (t *tipRecord) derive(c *Case) {
+	if c.torn {
+		return
+	}
+	t.State, t.Owner, t.Hold = c.State, c.Owner, c.Hold
+	t.Due, t.DueFor = c.Deadline()
 }
 
 func (t *tipRecord) item(id string) InboxItem {
 	return InboxItem{
 		Tip: id, Channel: t.Channel, Day: t.Day, News: t.News,
 		From: t.From, Messages: t.Events, Files: t.Files, Readers: t.Readers,
+		State: t.State, Owner: t.Owner, Due: t.Due, DueFor: t.DueFor, Hold: t.Hold,
 	}
 }
 

@@ -23,6 +23,18 @@ type Thread struct {
 	Day      string // of receipt
 	Read     bool   // a member has fetched it
 	Messages []ThreadMessage
+	Promised
+}
+
+// Promised is what a source is told of a case: how far it is, which days were
+// promised, and which were kept. Days are "" where there is none yet.
+type Promised struct {
+	State         State
+	AcknowledgeBy string
+	Acknowledged  string
+	AnswerBy      string
+	Answered      string
+	Closed        string
 }
 
 // A ThreadMessage is one entry of a thread.
@@ -152,7 +164,18 @@ func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, erro
 		return nil, err
 	}
 	thread := &Thread{Channel: t.Channel, Day: t.Day, Read: t.Read}
+	kase, err := foldCase(c.events, t.Channel, s.Roster())
+	if err != nil {
+		s.cfg.Log.Error("a case is against the rules: run tipboxd check", "tip", id, "error", err)
+		kase = new(Case)
+	}
+	thread.Promised = Promised{
+		kase.State, kase.AcknowledgeBy, kase.Acknowledged, kase.AnswerBy, kase.Answered, kase.Closed,
+	}
 	for _, e := range c.events {
+		if !e.lost && e.From() == FromDesk && !e.ToSource() {
+			continue
+		}
 		m := ThreadMessage{From: e.From(), Day: e.Day, Files: len(e.Files)}
 		if e.lost {
 			s.cfg.Log.Error("a message is damaged: run tipboxd check", "tip", id, "number", e.Number)
@@ -251,7 +274,11 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 		if err != nil {
 			return err
 		}
-		changes, err := s.appending(t, e, note, sealed)
+		kase, err := foldCase(append(slices.Clone(c.events), e), t.Channel, s.Roster())
+		if err != nil {
+			return err
+		}
+		changes, err := s.appending(t, e, note, sealed, kase)
 		if err != nil {
 			return err
 		}
@@ -272,32 +299,38 @@ const (
 
 // appending is what writes a verified event and moves what is derived from it,
 // unless the tip has changed since it was read. ErrFull if there is no room.
-func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte) ([]store.Change, error) {
+//
+// The case is what the events come to with this one.
+func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte, kase *Case) ([]store.Change, error) {
 	changed := *t.tipRecord
 	changed.Events = e.Number
-	changed.From = e.From()
 	changed.Head = hash(note)
 	changed.Files += len(e.Files)
 	changed.Bytes += len(sealed)
-	if changed.From == FromSource {
-		changed.News = e.Day
-	}
-	if changed.From == FromDesk {
+	if e.From() == FromSource {
+		changed.From, changed.News = FromSource, e.Day
+	} else {
 		changed.Replies++
 		changed.ReplyBytes += len(sealed)
+		if e.ToSource() {
+			changed.From = FromDesk
+		}
 	}
 	if changed.Events > maxThread || changed.Bytes > maxThreadBytes ||
-		changed.From == FromDesk && (changed.Replies > maxThread/2 || changed.ReplyBytes > maxThreadBytes/2) {
+		e.From() == FromDesk && (changed.Replies > maxThread/2 || changed.ReplyBytes > maxThreadBytes/2) {
 		return nil, ErrFull
 	}
-	changes := []store.Change{
+	if e.Action == ActionGrant {
+		changed.Readers = slices.Sorted(slices.Values(append(slices.Clone(changed.Readers), e.Member)))
+		changed.Granted = append(slices.Clone(changed.Granted), e.Member)
+	}
+	changed.derive(kase)
+	changes := append(reindex(e.Tip, t.tipRecord, &changed),
 		store.Update(keyTip(e.Tip), encode(changed), t.revision),
 		store.Create(keyEvent(e.Tip, e.Number), note),
-		store.Create(keySealed(e.Tip, e.Number), sealed),
-		store.Put(keyInboxItem(&changed, e.Tip), encode(changed.item(e.Tip))),
-	}
-	if changed.News != t.News {
-		changes = append(changes, store.Delete(keyInboxItem(t.tipRecord, e.Tip)))
+	)
+	if e.Sealed != "" {
+		changes = append(changes, store.Create(keySealed(e.Tip, e.Number), sealed))
 	}
 	return changes, nil
 }

@@ -79,6 +79,8 @@ var (
 	// ErrUnreadable means that a message is the one that was signed and
 	// cannot be opened all the same: its writer, not the server, made it so.
 	ErrUnreadable = errors.New("it was written so that it cannot be read")
+	// ErrRule means that a rule of the cases forbids it: see RuleError.
+	ErrRule = errors.New("against a rule")
 	// ErrInvalid means that something is malformed, forged or out of place.
 	ErrInvalid = errors.New("refused")
 )

@@ -267,8 +267,8 @@ func TestErrorsNameTheNextThingToDo(t *testing.T) {
 	b.fails("alice", exitUsage, "nothing was sent", "reply", tip)
 	b.fails("alice", exitUsage, "", "inbox", "--limit", "0")
 	b.fails("alice", exitFailed, "tipbox inbox", "read", "aaaaaaaaaaaaaaaa")
-	b.fails("carol", exitFailed, "investigator", "inbox")
-	b.fails("carol", exitFailed, "investigator", "read", tip)
+	b.fails("peter", exitFailed, "investigator", "inbox")
+	b.fails("peter", exitFailed, "investigator", "read", tip)
 	if status, _, stderr := tool(t, "--home", t.TempDir(), "inbox"); status != exitFailed || !strings.Contains(stderr, "tipbox join") {
 		t.Errorf("no home: status %d: %s", status, stderr)
 	}
@@ -505,7 +505,7 @@ func TestEraseSaysYesAndSeesNoNews(t *testing.T) {
 	code := b.Submit("one", tipboxtest.File{Name: "a", Content: "b"})
 	tip := b.tip()
 	b.fails("alice", exitUsage, "--yes", "erase", tip)
-	b.fails("carol", exitFailed, "investigator", "erase", tip, "--yes")
+	b.fails("peter", exitFailed, "investigator", "erase", tip, "--yes")
 	b.ok("alice", "read", tip)
 	b.ok("alice", "erase", tip, "--yes")
 	b.fails("bob", exitFailed, "not found", "read", tip)

@@ -30,16 +30,32 @@ type commands struct {
 	JSON           bool   `help:"Print one JSON document, or one a line for lists."`
 	PassphraseFile string `help:"Read the key's passphrase from the first line of FILE instead of asking." type:"path" placeholder:"FILE"`
 
-	Keygen keygenCmd `cmd:"" help:"Make your member key."`
-	Card   cardCmd   `cmd:"" help:"Print your card, the public half of your key."`
-	Join   joinCmd   `cmd:"" help:"Set up your folder with the organisation's roster."`
-	Inbox  inboxCmd  `cmd:"" help:"List the tips that you can read, latest news first."`
-	Read   readCmd   `cmd:"" help:"Decrypt a tip and print its messages."`
-	Reply  replyCmd  `cmd:"" help:"Answer the source of a tip."`
-	Save   saveCmd   `cmd:"" help:"Decrypt a tip's attachments into a folder."`
-	Export exportCmd `cmd:"" help:"Write a tip as plain age files that the stock age program opens."`
-	Erase  eraseCmd  `cmd:"" help:"Take a tip away for good."`
-	Roster rosterCmd `cmd:"" help:"Keep the organisation's roster (for whoever holds the root key)."`
+	Keygen   keygenCmd   `cmd:"" help:"Make your member key."`
+	Card     cardCmd     `cmd:"" help:"Print your card, the public half of your key."`
+	Join     joinCmd     `cmd:"" help:"Set up your folder with the organisation's roster."`
+	Inbox    inboxCmd    `cmd:"" help:"List the tips that you can read, latest news first."`
+	Read     readCmd     `cmd:"" help:"Decrypt a tip and print its messages."`
+	Reply    replyCmd    `cmd:"" help:"Answer the source of a tip."`
+	Due      dueCmd      `cmd:"" help:"List what is due, what is overdue first."`
+	Case     caseCmd     `cmd:"" help:"Print a case: its state, deadlines and every entry."`
+	Ack      ackCmd      `cmd:"" help:"Tell the source that the tip is read."`
+	Accept   acceptCmd   `cmd:"" help:"Take a case on."`
+	Decline  declineCmd  `cmd:"" help:"Decline a case, and tell the source why."`
+	Assign   assignCmd   `cmd:"" help:"Give a case an owner and a deadline."`
+	Grant    grantCmd    `cmd:"" help:"Let a colleague read a case."`
+	Note     noteCmd     `cmd:"" help:"Note something for the desk."`
+	Ask      askCmd      `cmd:"" help:"Ask the source of a case; its clock stands still."`
+	Finding  findingCmd  `cmd:"" help:"Vote on what was found."`
+	Recover  recoverCmd  `cmd:"" help:"Note a sum that was found or collected."`
+	Answer   answerCmd   `cmd:"" help:"Tell the source what came of the case."`
+	Close    closeCmd    `cmd:"" help:"Confirm that a case is done."`
+	Reverify reverifyCmd `cmd:"" help:"Have others look at a case again."`
+	Hold     holdCmd     `cmd:"" help:"Keep a case from being erased."`
+	Release  releaseCmd  `cmd:"" help:"End a hold."`
+	Save     saveCmd     `cmd:"" help:"Decrypt a tip's attachments into a folder."`
+	Export   exportCmd   `cmd:"" help:"Write a tip as plain age files that the stock age program opens."`
+	Erase    eraseCmd    `cmd:"" help:"Take a tip away for good."`
+	Roster   rosterCmd   `cmd:"" help:"Keep the organisation's roster (for whoever holds the root key)."`
 }
 
 // An app is what commands work with.
@@ -128,6 +144,8 @@ func hint(err error) string {
 		return "What the server sent is not what was signed. Nothing of it was used. Tell the operator and the root key's holder."
 	case errors.Is(err, tipbox.ErrConflict):
 		return "Somebody wrote meanwhile. Read the tip again, then answer."
+	case errors.Is(err, tipbox.ErrRule):
+		return "What may be done, by whom and when: tipbox case --help"
 	case errors.Is(err, tipbox.ErrNotFound):
 		return "See which tips you can read: tipbox inbox"
 	}

@@ -45,12 +45,23 @@ func (a *app) connect() (*session, error) {
 	return &session{client, key, current}, nil
 }
 
-// open fetches a tip and opens it.
+// open fetches a tip and opens it. It checks that the list of its entries goes
+// on from where it ended when this member last saw it, and remembers the end.
 func (s *session) open(a *app, tip string) (*tipbox.TipFile, *tipbox.OpenedTip, error) {
 	file, err := s.Tip(a.ctx, tip)
 	if err != nil {
 		return nil, nil, err
 	}
 	opened, err := tipbox.OpenTip(file, tip, s.key, s.roster)
+	if err != nil {
+		return nil, nil, err
+	}
+	seen, err := a.home.Head(tip)
+	if err == nil {
+		err = opened.Extends(seen)
+	}
+	if head := opened.Head(); err == nil && head != seen && head.SHA256 != "" {
+		err = a.home.Remember(tip, head)
+	}
 	return file, opened, err
 }

@@ -98,8 +98,18 @@ func (c *Client) Roster(ctx context.Context) ([]byte, error) {
 
 // Inbox returns a page of the inbox: of at most limit items (0: as many as the
 // server gives), after the cursor.
-func (c *Client) Inbox(ctx context.Context, cursor string, limit int) (*InboxPage, error) {
+func (c *Client) Inbox(ctx context.Context, filter tipbox.InboxFilter, cursor string, limit int) (*InboxPage, error) {
 	query := url.Values{"after": {cursor}}
+	for name, value := range map[string]string{"channel": filter.Channel, "state": string(filter.State), "owner": filter.Owner} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	for name, set := range map[string]bool{"over": filter.Over, "due": filter.ByDue} {
+		if set {
+			query.Set(name, "")
+		}
+	}
 	if limit > 0 {
 		query.Set("limit", strconv.Itoa(limit))
 	}

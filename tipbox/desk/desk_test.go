@@ -84,7 +84,7 @@ func TestMemberReadsAndAnswersOverTheWire(t *testing.T) {
 	}
 	var items []tipbox.InboxItem
 	for cursor := ""; ; {
-		page, err := c.Inbox(ctx, cursor, 1)
+		page, err := c.Inbox(ctx, tipbox.InboxFilter{}, cursor, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,17 +151,17 @@ func TestErrorsCrossTheWireAsThemselves(t *testing.T) {
 	_, err = dora.Attachment(ctx, id, id+"aaaaaaaaaaaaaaaa")
 	wantErr(t, err, tipbox.ErrNotFound)
 	wantErr(t, dora.Append(ctx, id, []byte("x"), nil), tipbox.ErrNotFound)
-	if page, err := dora.Inbox(ctx, "", 0); err != nil || len(page.Items) != 0 {
+	if page, err := dora.Inbox(ctx, tipbox.InboxFilter{}, "", 0); err != nil || len(page.Items) != 0 {
 		t.Errorf("dora's inbox: %+v, %v", page, err)
 	}
-	_, err = client(t, o, address, o.Key("carol").SigningKey).Inbox(ctx, "", 0)
+	_, err = client(t, o, address, o.Key("peter").SigningKey).Inbox(ctx, tipbox.InboxFilter{}, "", 0)
 	wantErr(t, err, tipbox.ErrForbidden)
 	alice := client(t, o, address, o.Key("alice").SigningKey)
 	wantErr(t, alice.Append(ctx, id, []byte("x"), nil), desk.ErrRefused)
 	wantErr(t, alice.Append(ctx, id, nil, make([]byte, 600<<10)), tipbox.ErrTooLong)
 	_, err = alice.Tip(ctx, "../roster")
 	wantErr(t, err, tipbox.ErrNotFound)
-	_, err = alice.Inbox(ctx, "a cursor with spaces", 0)
+	_, err = alice.Inbox(ctx, tipbox.InboxFilter{}, "a cursor with spaces", 0)
 	wantErr(t, err, desk.ErrRefused)
 }
 
@@ -199,14 +199,14 @@ func TestStruckMemberIsCutOffAtOnce(t *testing.T) {
 	o.Submit("one")
 	address := serve(t, o)
 	bob := client(t, o, address, o.Key("bob").SigningKey)
-	if _, err := bob.Inbox(ctx, "", 0); err != nil {
+	if _, err := bob.Inbox(ctx, tipbox.InboxFilter{}, "", 0); err != nil {
 		t.Fatal(err)
 	}
 	o.Strike("bob")
 	o.Install()
-	_, err := bob.Inbox(ctx, "", 0) // on the connection that is open
+	_, err := bob.Inbox(ctx, tipbox.InboxFilter{}, "", 0) // on the connection that is open
 	wantErr(t, err, tipbox.ErrForbidden)
-	_, err = client(t, o, address, o.Key("bob").SigningKey).Inbox(ctx, "", 0)
+	_, err = client(t, o, address, o.Key("bob").SigningKey).Inbox(ctx, tipbox.InboxFilter{}, "", 0)
 	wantErr(t, err, desk.ErrPeer)
 }
 
@@ -283,7 +283,7 @@ func TestLyingServersAnswersAreBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := client(t, o, serveTLS(t, config, h), o.Key("alice").SigningKey)
-			if _, err := c.Inbox(ctx, "", 0); err == nil {
+			if _, err := c.Inbox(ctx, tipbox.InboxFilter{}, "", 0); err == nil {
 				t.Error("no error from the inbox")
 			}
 			if name == "endless" {

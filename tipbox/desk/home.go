@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"tipbox/crypto/roster"
+	"tipbox/tipbox"
 )
 
 // A Home is a member's folder; its files are 0600:
@@ -100,6 +102,46 @@ func (h Home) Renew(cfg HomeConfig, last *roster.Roster, signed []byte) (*roster
 		return nil, fmt.Errorf("keeping the new roster: %w", err)
 	}
 	return r, nil
+}
+
+// headsFolder has a file for each tip that the member has opened.
+const headsFolder = "heads"
+
+// Head is the end of the tip's list of entries as it was seen last, or the zero
+// Head.
+func (h Home) Head(tip string) (tipbox.Head, error) {
+	var head tipbox.Head
+	if !tipbox.ValidTipID(tip) {
+		return head, fmt.Errorf("tip %.40q: %w", tip, tipbox.ErrNotFound)
+	}
+	name := filepath.Join(string(h), headsFolder, tip)
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return head, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &head)
+	}
+	if err != nil {
+		return head, fmt.Errorf("what was seen of tip %s last (%s): %w", tip, name, err)
+	}
+	return head, nil
+}
+
+// Remember keeps the end of a tip's list of entries.
+func (h Home) Remember(tip string, head tipbox.Head) error {
+	folder := filepath.Join(string(h), headsFolder)
+	err := os.MkdirAll(folder, 0o700)
+	if err == nil {
+		var data []byte
+		if data, err = json.Marshal(head); err == nil {
+			err = renameio.WriteFile(filepath.Join(folder, tip), data, 0o600)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remembering what was seen of tip %s: %w", tip, err)
+	}
+	return nil
 }
 
 func (h Home) read(name string) ([]byte, error) {

@@ -152,7 +152,12 @@ func (s *server) getInbox(w http.ResponseWriter, r *http.Request, m *roster.Memb
 		}
 		limit = n
 	}
-	items, next, err := s.service.Inbox(r.Context(), m, r.URL.Query().Get("after"), limit)
+	query := r.URL.Query()
+	filter := tipbox.InboxFilter{
+		Channel: query.Get("channel"), State: tipbox.State(query.Get("state")), Owner: query.Get("owner"),
+		Over: query.Has("over"), ByDue: query.Has("due"),
+	}
+	items, next, err := s.service.Inbox(r.Context(), m, filter, query.Get("after"), limit)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ func kinds() []kind {
 		{"not_found", http.StatusNotFound, tipbox.ErrNotFound},
 		{"forbidden", http.StatusForbidden, tipbox.ErrForbidden},
 		{"conflict", http.StatusConflict, tipbox.ErrConflict},
+		{"rule", http.StatusConflict, tipbox.ErrRule},
 		{"too_long", http.StatusRequestEntityTooLarge, tipbox.ErrTooLong},
 		{"full", http.StatusInsufficientStorage, tipbox.ErrFull},
 		{"refused", http.StatusUnprocessableEntity, ErrRefused},

@@ -46,6 +46,7 @@ type Config struct {
 //	alice    investigator of off-book-funds, Ms Alice of the audit office
 //	bob      investigator of off-book-funds and bribery, of the inspectorate
 //	carol    reviewer
+//	peter    approver
 type Org struct {
 	Service *tipbox.Service
 	Store   store.Store
@@ -88,6 +89,7 @@ func New(t testing.TB, cfg Config) *Org {
 		Title: "Mr Bob", Unit: "Inspectorate",
 	})
 	o.Enter("carol", &roster.Member{Roles: []roster.Role{roster.Reviewer}})
+	o.Enter("peter", &roster.Member{Roles: []roster.Role{roster.Approver}})
 	service, err := tipbox.New(tipbox.Config{
 		Store: o.Store, Blobs: o.Blobs, Root: o.Root.Verifier(), MaxFile: cfg.MaxFile, Now: o.Clock.Now,
 		Free: cfg.Free, Reserve: cfg.Reserve,
@@ -212,7 +214,7 @@ func (o *Org) Inbox(name string) []tipbox.InboxItem {
 	o.t.Helper()
 	var all []tipbox.InboxItem
 	for cursor := ""; ; {
-		items, next, err := o.Service.Inbox(context.Background(), o.Member(name), cursor, tipbox.MaxPage)
+		items, next, err := o.Service.Inbox(context.Background(), o.Member(name), tipbox.InboxFilter{}, cursor, tipbox.MaxPage)
 		if err != nil {
 			o.t.Fatal(err)
 		}
@@ -240,13 +242,26 @@ func (o *Org) Open(name, tip string) *tipbox.OpenedTip {
 // Reply answers a tip's source.
 func (o *Org) Reply(name, tip, text string) {
 	o.t.Helper()
-	note, sealed, err := o.Open(name, tip).Reply(o.Key(name), o.Service.Today(), text)
-	if err == nil {
-		err = o.Service.Append(context.Background(), o.Member(name), tip, note, sealed)
-	}
-	if err != nil {
+	o.Act(name, tip, tipbox.Act{Action: tipbox.ActionReply, Text: text})
+}
+
+// Act does something to a case.
+func (o *Org) Act(name, tip string, a tipbox.Act) {
+	o.t.Helper()
+	if err := o.TryAct(name, tip, a); err != nil {
 		o.t.Fatal(err)
 	}
+}
+
+// TryAct does something to a case, which may be refused by the member's tool or
+// by the server.
+func (o *Org) TryAct(name, tip string, a tipbox.Act) error {
+	o.t.Helper()
+	note, sealed, err := o.Open(name, tip).Act(o.Key(name), o.Service.Today(), a)
+	if err != nil {
+		return err
+	}
+	return o.Service.Append(context.Background(), o.Member(name), tip, note, sealed)
 }
 
 // check is what holds at the end of every test.

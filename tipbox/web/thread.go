@@ -93,14 +93,42 @@ func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, 
 	p.Data = struct {
 		*tipbox.Thread
 		ChannelTitle, Session string
-		Answered              bool
+		HasReply              bool
+		CaseKey               string // of the state, as a source is told
 		messageForm
 	}{
 		thread, title, s.service.Session(code),
 		slices.ContainsFunc(thread.Messages, func(m tipbox.ThreadMessage) bool { return m.From == tipbox.FromDesk }),
+		stateKey(thread.State),
 		s.messageForm(p, sent),
 	}
 	return s.render(w, status, "thread", p)
+}
+
+// stateKey is the key of what a source is told of a state: who votes when is not
+// for them.
+func stateKey(s tipbox.State) string {
+	switch s {
+	case tipbox.StateReceived:
+		return "case.received"
+	case tipbox.StateAcknowledged:
+		return "case.acknowledged"
+	case tipbox.StateAccepted, tipbox.StateAssigned, tipbox.StateInvestigating:
+		return "case.working"
+	case tipbox.StateAwaiting:
+		return "case.awaiting"
+	case tipbox.StateFound:
+		return "case.found"
+	case tipbox.StateAnswered:
+		return "case.answered"
+	case tipbox.StateClosed:
+		return "case.closed"
+	case tipbox.StateDeclined:
+		return "case.declined"
+	case tipbox.StateReverifying, tipbox.StateReverified:
+		return "case.reverifying"
+	}
+	return ""
 }
 
 func (s *site) postMessage(w http.ResponseWriter, r *http.Request) error {

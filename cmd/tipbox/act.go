@@ -1,0 +1,333 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/currency"
+
+	"tipbox/tipbox"
+	"tipbox/tipbox/desk"
+)
+
+// tipArg and textFlags are what the commands that work a case share.
+type tipArg struct {
+	Tip string `arg:"" help:"The tip, as the inbox names it."`
+}
+
+type textFlags struct {
+	Message *string `short:"m" help:"The text." placeholder:"TEXT" xor:"text"`
+	File    string  `short:"f" help:"Read the text from FILE." type:"existingfile" placeholder:"FILE" xor:"text"`
+}
+
+// given is the text of the flags, or of standard input if it must be there.
+func (f *textFlags) given(a *app, must bool) (string, error) {
+	if f.Message == nil && f.File == "" && !must {
+		return "", nil
+	}
+	text, err := (&replyCmd{Message: f.Message, File: f.File}).text(a)
+	switch text = strings.TrimPrefix(text, "\uFEFF"); {
+	case err != nil:
+		return "", err
+	case must && strings.TrimSpace(text) == "":
+		return "", usageError{errors.New("the text is empty: nothing was done")}
+	case !utf8.ValidString(text):
+		return "", usageError{errors.New("the text is not UTF-8: nothing was done. Convert it first: iconv -f GB18030 -t UTF-8 FILE")}
+	}
+	return text, nil
+}
+
+// act does something to a case and says what it is now.
+func (a *app) act(tip string, f *textFlags, mustSay bool, what tipbox.Act) error {
+	text, err := f.given(a, mustSay)
+	if err != nil {
+		return err
+	}
+	what.Text = text
+	return a.actWith(tip, func(*session) (tipbox.Act, error) { return what, nil })
+}
+
+func (a *app) actWith(tip string, what func(*session) (tipbox.Act, error)) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, opened, err := s.open(a, tip)
+	if err != nil {
+		return err
+	}
+	act, err := what(s)
+	if err != nil {
+		return err
+	}
+	note, sealed, err := opened.Act(s.key, today(), act)
+	if err != nil {
+		return err
+	}
+	if err := s.Append(a.ctx, tip, note, sealed); errors.Is(err, desk.ErrUnreachable) {
+		return fmt.Errorf("%w: %w", errUncertain, err)
+	} else if err != nil {
+		return err
+	}
+	_, opened, err = s.open(a, tip)
+	if err != nil {
+		return fmt.Errorf("it is done, but the case could not be read again: %w", err)
+	}
+	if a.json {
+		return a.printJSON(newCaseLine(opened))
+	}
+	a.say("Done. The case is %s.\n", opened.Case.State)
+	return nil
+}
+
+type ackCmd struct {
+	tipArg
+	textFlags
+}
+
+func (*ackCmd) Help() string {
+	return "Example: tipbox ack k3f7qwzm2abcdefg -m 'Thank you. We have read your tip and look into it.'\n\n" +
+		"The source reads the text with the receipt code."
+}
+
+func (c *ackCmd) Run(a *app) error {
+	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionAck})
+}
+
+type acceptCmd struct {
+	tipArg
+	textFlags
+}
+
+func (*acceptCmd) Help() string {
+	return "Example: tipbox accept k3f7qwzm2abcdefg\n\nThe text, if any, is for the desk."
+}
+
+func (c *acceptCmd) Run(a *app) error {
+	return a.act(c.Tip, &c.textFlags, false, tipbox.Act{Action: tipbox.ActionAccept})
+}
+
+type declineCmd struct {
+	tipArg
+	Scope       bool   `help:"It is out of scope." xor:"why" required:""`
+	DuplicateOf string `help:"It says what TIP said first." placeholder:"TIP" xor:"why" required:""`
+	Referred    string `help:"It was referred to that body." placeholder:"BODY" xor:"why" required:""`
+	textFlags
+}
+
+func (*declineCmd) Help() string {
+	return "Example: tipbox decline k3f7qwzm2abcdefg --scope -m 'We are not competent for this. The labour office is.'\n\n" +
+		"The source reads the text with the receipt code; the reason in short is for the desk only."
+}
+
+func (c *declineCmd) Run(a *app) error {
+	d := &tipbox.Detail{Reason: tipbox.OutOfScope}
+	switch {
+	case c.DuplicateOf != "":
+		d.Reason, d.Of = tipbox.Duplicate, c.DuplicateOf
+	case c.Referred != "":
+		d.Reason, d.To = tipbox.Referred, c.Referred
+	}
+	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionDecline, Detail: d})
+}
+
+type assignCmd struct {
+	tipArg
+	Owner string `arg:"" help:"The investigator who answers for the case."`
+	Due   string `help:"By when it must be found out, 2006-01-02." required:"" placeholder:"DAY"`
+	textFlags
+}
+
+func (*assignCmd) Help() string {
+	return "Example: tipbox assign k3f7qwzm2abcdefg bob --due 2026-12-20\n\nThe text, if any, is for the desk."
+}
+
+func (c *assignCmd) Run(a *app) error {
+	if _, err := time.Parse(time.DateOnly, c.Due); err != nil {
+		return usageError{fmt.Errorf("--due %q is no day: write it as 2006-01-02", c.Due)}
+	}
+	return a.act(c.Tip, &c.textFlags, false, tipbox.Act{Action: tipbox.ActionAssign, Owner: c.Owner, Due: c.Due})
+}
+
+type noteCmd struct {
+	tipArg
+	textFlags
+}
+
+func (*noteCmd) Help() string {
+	return "Example: tipbox note k3f7qwzm2abcdefg -m 'The ledger of 2025 is missing.'\n\nWho can read the tip reads the note; its source does not."
+}
+
+func (c *noteCmd) Run(a *app) error {
+	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionNote})
+}
+
+type askCmd struct {
+	tipArg
+	textFlags
+}
+
+func (*askCmd) Help() string {
+	return "Example: tipbox ask k3f7qwzm2abcdefg -m 'Which account was it?'\n\n" +
+		"The source reads it with the receipt code. The deadlines stand still until there is an answer, or until the desk goes on."
+}
+
+func (c *askCmd) Run(a *app) error {
+	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionAsk})
+}
+
+type findingCmd struct {
+	tipArg
+	Finding string `arg:"" help:"substantiated, partly, unsubstantiated or systemic; of a re-verification confirmed or overturned; or recuse." enum:"substantiated,partly,unsubstantiated,systemic,confirmed,overturned,recuse"`
+	textFlags
+}
+
+func (*findingCmd) Help() string {
+	return "Example: tipbox finding k3f7qwzm2abcdefg substantiated -m 'The account and the signatures agree.'\n\n" +
+		"This is your vote, with your reasons, for those who can read the case. When as many as the channel's quorum agree, the finding is made. " +
+		"Until then a later vote of yours takes the place of this one. \"recuse\" says that you take no part in the case, and why; it cannot be taken back."
+}
+
+func (c *findingCmd) Run(a *app) error {
+	act := tipbox.Act{Action: tipbox.ActionFinding, Recuse: c.Finding == "recuse"}
+	if !act.Recuse {
+		act.Detail = &tipbox.Detail{Finding: tipbox.Finding(c.Finding)}
+	}
+	return a.act(c.Tip, &c.textFlags, true, act)
+}
+
+type recoverCmd struct {
+	tipArg
+	Amount    string `arg:"" help:"The sum, such as 120000.50."`
+	Currency  string `arg:"" help:"Its currency, such as CNY."`
+	Found     bool   `help:"It was found." xor:"basis" required:""`
+	Collected bool   `help:"It was collected." xor:"basis" required:""`
+	textFlags
+}
+
+func (*recoverCmd) Help() string {
+	return "Example: tipbox recover k3f7qwzm2abcdefg 120000.50 CNY --collected\n\nNotes a sum for the reward. Give one again for each instalment."
+}
+
+func (c *recoverCmd) Run(a *app) error {
+	unit, err := currency.ParseISO(c.Currency)
+	if err != nil {
+		return usageError{fmt.Errorf("%q is no currency: write it as CNY, EUR or USD", c.Currency)}
+	}
+	amount, err := minorUnits(c.Amount, unit)
+	if err != nil {
+		return usageError{err}
+	}
+	d := &tipbox.Detail{Amount: amount, Currency: unit.String(), Basis: tipbox.SumFound}
+	if c.Collected {
+		d.Basis = tipbox.SumCollected
+	}
+	return a.act(c.Tip, &c.textFlags, false, tipbox.Act{Action: tipbox.ActionRecover, Detail: d})
+}
+
+// minorUnits reads an amount of money without a float.
+func minorUnits(text string, unit currency.Unit) (int64, error) {
+	scale, _ := currency.Standard.Rounding(unit)
+	whole, part, dot := strings.Cut(text, ".")
+	if len(part) > scale || dot && part == "" {
+		return 0, fmt.Errorf("%q is no sum of %s, which has %d digits behind the point", text, unit, scale)
+	}
+	n, err := strconv.ParseUint(whole+part+strings.Repeat("0", scale-len(part)), 10, 63)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is no sum above 0: write it as 120000.50, without spaces or commas", text)
+	}
+	return int64(n), nil
+}
+
+type answerCmd struct {
+	tipArg
+	textFlags
+}
+
+func (*answerCmd) Help() string {
+	return "Example: tipbox answer k3f7qwzm2abcdefg -m 'It was as you wrote. The sum was paid back.'\n\n" +
+		"Tells the source what came of the case once there is a finding. To write before that: tipbox reply."
+}
+
+func (c *answerCmd) Run(a *app) error {
+	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionAnswer})
+}
+
+type closeCmd struct {
+	tipArg
+	textFlags
+}
+
+func (*closeCmd) Help() string {
+	return "Example: tipbox close k3f7qwzm2abcdefg -m 'Finding, answer and sums agree with the file.'\n\n" +
+		"For a reviewer who did not investigate the case."
+}
+
+func (c *closeCmd) Run(a *app) error {
+	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionClose})
+}
+
+type reverifyCmd struct {
+	tipArg
+	textFlags
+}
+
+func (*reverifyCmd) Help() string {
+	return "Example: tipbox reverify k3f7qwzm2abcdefg -m 'New papers came up. Others look at your case again.'\n\n" +
+		"The source reads the text. Who had a part in the case has none in this."
+}
+
+func (c *reverifyCmd) Run(a *app) error {
+	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionReverify})
+}
+
+type holdCmd struct {
+	tipArg
+	textFlags
+}
+
+func (*holdCmd) Help() string {
+	return "Example: tipbox hold k3f7qwzm2abcdefg -m 'The court has asked for it.'\n\nNeither a rule nor a member erases a case on hold. End it: tipbox release TIP."
+}
+
+func (c *holdCmd) Run(a *app) error {
+	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionHold})
+}
+
+type releaseCmd struct {
+	tipArg
+	textFlags
+}
+
+func (*releaseCmd) Help() string {
+	return "Example: tipbox release k3f7qwzm2abcdefg\n\nEnds a hold."
+}
+
+func (c *releaseCmd) Run(a *app) error {
+	return a.act(c.Tip, &c.textFlags, false, tipbox.Act{Action: tipbox.ActionRelease})
+}
+
+type grantCmd struct {
+	tipArg
+	Member string `arg:"" help:"The colleague's name in the roster."`
+}
+
+func (*grantCmd) Help() string {
+	return "Example: tipbox grant k3f7qwzm2abcdefg carol\n\n" +
+		"Seals the tip's key to a colleague: an investigator or reviewer of the channel whom the source did not leave out. It cannot be taken back."
+}
+
+func (c *grantCmd) Run(a *app) error {
+	return a.actWith(c.Tip, func(s *session) (tipbox.Act, error) {
+		m := s.roster.Member(c.Member)
+		if m == nil {
+			return tipbox.Act{}, usageError{fmt.Errorf("%s is not in the roster", c.Member)}
+		}
+		return tipbox.Act{Action: tipbox.ActionGrant, Grant: m}, nil
+	})
+}

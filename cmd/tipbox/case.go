@@ -1,0 +1,172 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"tipbox/tipbox"
+)
+
+type caseCmd struct {
+	Tip string `arg:"" help:"The tip, as the inbox names it."`
+}
+
+func (*caseCmd) Help() string {
+	var table strings.Builder
+	for _, s := range tipbox.Steps() {
+		from := "any state"
+		if s.From != nil {
+			from = strings.Trim(strings.ReplaceAll(fmt.Sprint(s.From), " ", ", "), "[]")
+		}
+		fmt.Fprintf(&table, "\n  %s: %s (%s; %s)", s.Action, s.Help, strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Roles), " ", " or "), "[]"), from)
+	}
+	return "Example: tipbox case k3f7qwzm2abcdefg\n\n" +
+		"Prints the state, the deadlines and every entry, all of it verified on this machine. What may be done, by whom and when:\n" + table.String()
+}
+
+// A caseLine is a case as --json prints it.
+type caseLine struct {
+	Tip          string         `json:"tip"`
+	Channel      string         `json:"channel"`
+	State        tipbox.State   `json:"state"`
+	Owner        string         `json:"owner,omitempty"`
+	Due          string         `json:"due,omitempty"`
+	DueFor       tipbox.Action  `json:"due_for,omitempty"`
+	Hold         bool           `json:"hold,omitempty"`
+	Finding      tipbox.Finding `json:"finding,omitempty"`
+	Received     string         `json:"received"`
+	Acknowledged string         `json:"acknowledged,omitempty"`
+	AnswerBy     string         `json:"answer_by,omitempty"`
+	Answered     string         `json:"answered,omitempty"`
+	Closed       string         `json:"closed,omitempty"`
+	Votes        []string       `json:"votes,omitempty"`
+	Recused      []string       `json:"recused,omitempty"`
+	Faults       []string       `json:"faults,omitempty"`
+	Head         tipbox.Head    `json:"head"`
+	Entries      []caseEntry    `json:"entries,omitempty"`
+}
+
+type caseEntry struct {
+	Number int            `json:"number"`
+	Day    string         `json:"day"`
+	Action tipbox.Action  `json:"action"`
+	By     string         `json:"by,omitempty"`
+	Owner  string         `json:"owner,omitempty"`
+	Due    string         `json:"due,omitempty"`
+	Member string         `json:"member,omitempty"`
+	Recuse bool           `json:"recuse,omitempty"`
+	Detail *tipbox.Detail `json:"detail,omitempty"`
+	Text   string         `json:"text,omitempty"`
+	Error  string         `json:"error,omitempty"`
+}
+
+func newCaseLine(o *tipbox.OpenedTip) *caseLine {
+	c := o.Case
+	line := &caseLine{
+		Tip: o.Tip, Channel: o.Channel, State: c.State, Owner: c.Owner, Hold: c.Hold, Finding: o.Finding,
+		Received: c.Received, Acknowledged: c.Acknowledged, AnswerBy: c.AnswerBy, Answered: c.Answered, Closed: c.Closed,
+		Votes: c.Votes, Recused: c.Recused, Faults: o.Faults, Head: o.Head(),
+	}
+	line.Due, line.DueFor = c.Deadline()
+	return line
+}
+
+func (c *caseCmd) Run(a *app) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, opened, err := s.open(a, c.Tip)
+	if err != nil {
+		return err
+	}
+	line := newCaseLine(opened)
+	for _, m := range opened.Messages {
+		e := caseEntry{Number: m.Number, Day: m.Day, Action: m.Action, By: m.By, Detail: m.Detail, Text: m.Text}
+		if m.Event != nil {
+			e.Owner, e.Due, e.Member, e.Recuse = m.Event.Owner, m.Event.Due, m.Event.Member, m.Event.Recuse
+		}
+		if m.Err != nil {
+			e.Error = m.Err.Error()
+		}
+		line.Entries = append(line.Entries, e)
+	}
+	if a.json {
+		return a.printJSON(line)
+	}
+	a.printCase(line)
+	if len(line.Faults) > 0 {
+		return errors.New("members did what the rules forbid: see above, and tell the root key's holder")
+	}
+	return nil
+}
+
+func (a *app) printCase(c *caseLine) {
+	a.print("Tip %s, %s: %s", c.Tip, cleanLine(c.Channel), c.State)
+	if c.Finding != "" {
+		a.print(", %s", cleanLine(string(c.Finding)))
+	}
+	if c.Hold {
+		a.print(", on hold")
+	}
+	a.print("\n")
+	for _, l := range []struct{ name, value string }{
+		{"owner", c.Owner}, {"next deadline", strings.TrimSpace(c.Due + " " + string(c.DueFor))},
+		{"received", c.Received}, {"acknowledged", c.Acknowledged}, {"answer by", c.AnswerBy}, {"answered", c.Answered}, {"closed", c.Closed},
+		{"votes", strings.Join(c.Votes, ", ")}, {"recused", strings.Join(c.Recused, ", ")},
+		{"head", fmt.Sprintf("%d %s", c.Head.Number, c.Head.SHA256)},
+	} {
+		if l.value != "" {
+			a.print("%-14s %s\n", l.name+":", cleanLine(l.value))
+		}
+	}
+	for _, f := range c.Faults {
+		a.print("AGAINST THE RULES: %s\n", cleanLine(f))
+	}
+	a.print("\n")
+	for _, e := range c.Entries {
+		who := e.By
+		if who == "" {
+			who = "the source"
+		}
+		a.print("%3d  %s  %-9s %s%s\n", e.Number, e.Day, cleanLine(string(e.Action)), cleanLine(who), cleanLine(e.more()))
+		if e.Error != "" {
+			a.print("     [cannot be opened: %s]\n", cleanLine(e.Error))
+		}
+		if e.Text != "" {
+			a.print("%s\n", quoted(e.Text, a.columns()))
+		}
+	}
+}
+
+// more is what an entry says besides its text.
+func (e *caseEntry) more() string {
+	var more []string
+	add := func(format string, args ...any) { more = append(more, fmt.Sprintf(format, args...)) }
+	switch {
+	case e.Owner != "":
+		add("to %s, due %s", e.Owner, e.Due)
+	case e.Member != "":
+		add("to %s", e.Member)
+	case e.Recuse:
+		add("takes no part")
+	}
+	if d := e.Detail; d != nil {
+		switch {
+		case d.Finding != "":
+			add("%s", d.Finding)
+		case d.Of != "":
+			add("%s of %s", d.Reason, d.Of)
+		case d.Reason != "":
+			add("%s %s", d.Reason, d.To)
+		case d.Amount != 0:
+			add("%d minor units of %s, %s", d.Amount, d.Currency, d.Basis)
+		}
+	}
+	if len(more) == 0 {
+		return ""
+	}
+	return ": " + strings.TrimSpace(strings.Join(more, ", "))
+}

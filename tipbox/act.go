@@ -1,0 +1,256 @@
+package tipbox
+
+import (
+	"fmt"
+	"slices"
+
+	"tipbox/crypto/roster"
+	"tipbox/crypto/seal"
+)
+
+// A Finding is what a vote says was found.
+type Finding string
+
+// The findings: of a case, and of its re-verification.
+const (
+	Substantiated   Finding = "substantiated"
+	Partly          Finding = "partly"
+	Unsubstantiated Finding = "unsubstantiated"
+	Systemic        Finding = "systemic" // the cause is a defective rule: the rule is changed, nobody punished
+	Confirmed       Finding = "confirmed"
+	Overturned      Finding = "overturned"
+)
+
+// Findings are those that a round of votes chooses from: round 0 is the case's,
+// each later one is a re-verification's.
+func Findings(round int) []Finding {
+	if round == 0 {
+		return []Finding{Substantiated, Partly, Unsubstantiated, Systemic}
+	}
+	return []Finding{Confirmed, Overturned}
+}
+
+// Reasons why a case is declined.
+const (
+	OutOfScope = "scope"
+	Duplicate  = "duplicate"
+	Referred   = "referred"
+)
+
+// How a sum came to be one.
+const (
+	SumFound     = "found"
+	SumCollected = "collected"
+)
+
+// A Detail is what an event of a case says to those who can read the case, and
+// not to the server.
+type Detail struct {
+	Finding  Finding `json:"finding,omitempty"`  // ActionFinding
+	Reason   string  `json:"reason,omitempty"`   // ActionDecline: OutOfScope, Duplicate or Referred
+	Of       string  `json:"of,omitempty"`       // Duplicate: the tip that came first
+	To       string  `json:"to,omitempty"`       // Referred: the other body
+	Copy     string  `json:"copy,omitempty"`     // Referred: SHA-256 of the copy it got, hex
+	Amount   int64   `json:"amount,omitempty"`   // ActionRecover: minor units
+	Currency string  `json:"currency,omitempty"` // ISO 4217
+	Basis    string  `json:"basis,omitempty"`    // SumFound or SumCollected
+}
+
+// An Act is what a member does to a case: an Action with what it needs.
+type Act struct {
+	Action Action
+	Text   string // to the source or to the desk: see Step
+	Detail *Detail
+
+	Owner  string         // ActionAssign: a member's name
+	Due    string         // ActionAssign: 2006-01-02
+	Recuse bool           // ActionFinding
+	Grant  *roster.Member // ActionGrant
+}
+
+// Act makes the event and the sealed message of what the member does, dated today
+// (2006-01-02), or as the last event if that is later. It refuses what is against
+// a rule as the server does: see RuleError.
+//
+// A vote that completes the channel's quorum makes the finding.
+func (o *OpenedTip) Act(key *roster.MemberKey, today string, a Act) (note, sealed []byte, err error) {
+	e, err := o.chain.next(a.Action, today)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.By, e.Owner, e.Due, e.Recuse = key.Name(), a.Owner, a.Due, a.Recuse
+	if m := o.roster.Member(e.By); m == nil || !mayTake(m, o.Channel, a.Action) {
+		step, _ := StepOf(a.Action)
+		return nil, nil, against(RuleRole, "to %s takes the role %v in channel %s", a.Action, step.Roles, o.Channel)
+	}
+	if err := a.validate(o.Case.Round); err != nil {
+		return nil, nil, err
+	}
+	if a.Action == ActionFinding && !a.Recuse {
+		e.Decides = o.votes(a.Detail.Finding, e.By)+1 >= o.Case.Rule.Quorum
+	}
+	if a.Action == ActionGrant {
+		if sealed, err = o.grant(e, a.Grant); err != nil {
+			return nil, nil, err
+		}
+	} else if a.Action != ActionErase {
+		if sealed, err = o.compose(e, a); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := e.validate(); err != nil {
+		return nil, nil, err
+	}
+	tried, err := foldCase(o.chain.events, o.Channel, o.roster)
+	if err == nil {
+		err = tried.apply(e)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	note, err = e.sign(key.SigningKey)
+	return note, sealed, err
+}
+
+// validate checks what the server cannot see.
+func (a *Act) validate(round int) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), ErrInvalid)
+	}
+	d := a.Detail
+	switch a.Action {
+	case ActionFinding:
+		if !a.Recuse && (d == nil || !slices.Contains(Findings(round), d.Finding)) {
+			return bad("a finding is one of %v now", Findings(round))
+		}
+	case ActionDecline:
+		if d == nil || !slices.Contains([]string{OutOfScope, Duplicate, Referred}, d.Reason) {
+			return bad("a case is declined as %s, %s or %s", OutOfScope, Duplicate, Referred)
+		}
+		if (d.Reason == Duplicate) != ValidTipID(d.Of) {
+			return bad("a duplicate is one of another tip")
+		}
+	case ActionRecover:
+		if d == nil || d.Amount <= 0 || len(d.Currency) != 3 || d.Basis != SumFound && d.Basis != SumCollected {
+			return bad("a sum has an amount above 0, a currency such as CNY, and was %s or %s", SumFound, SumCollected)
+		}
+	case ActionGrant:
+		if a.Grant == nil {
+			return bad("no member to let in")
+		}
+	}
+	return nil
+}
+
+// compose seals the message of an event: to the tip's readers and, if it is for
+// the source, to the source.
+func (o *OpenedTip) compose(e *Event, a Act) ([]byte, error) {
+	to := []*seal.Recipient{o.Slot.Key.Recipient()}
+	if e.ToSource() {
+		if o.reply == nil {
+			return nil, fmt.Errorf("tip %s: its first message, which says whom to answer, is lost: %w", o.Tip, ErrInvalid)
+		}
+		to = append(to, o.reply)
+	}
+	doc := document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Text: a.Text, Detail: a.Detail}
+	sealed, err := seal.Message(encode(doc), to...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", a.Action, err)
+	}
+	e.Sealed = hash(sealed)
+	return sealed, nil
+}
+
+// grant seals the tip's key to one more member.
+func (o *OpenedTip) grant(e *Event, m *roster.Member) ([]byte, error) {
+	if slices.Contains(o.LeftOut, m.Name()) {
+		return nil, against(RuleGrant, "the source left %s out: whoever the tip is about never gets its key", m.Name())
+	}
+	slots, err := seal.SealKeyslots(o.Slot, m.Card.Recipient)
+	if err != nil {
+		return nil, err
+	}
+	e.Member, e.Slot = m.Name(), hash(slots.Files[0])
+	return slots.Files[0], nil
+}
+
+// votes counts who voted for the finding in this round, besides one.
+func (o *OpenedTip) votes(f Finding, besides string) int {
+	return countVotes(o.roundVotes(len(o.Messages)), f, besides)
+}
+
+// roundVotes are the last votes of each member in the round that the message of
+// that index is in, before it.
+func (o *OpenedTip) roundVotes(before int) map[string]Finding {
+	last := make(map[string]Finding)
+	for _, m := range o.Messages[:before] {
+		switch {
+		case m.Action == ActionReverify:
+			clear(last)
+		case m.Action == ActionFinding && m.Event.Recuse:
+			delete(last, m.By)
+		case m.Action == ActionFinding && m.Detail != nil:
+			last[m.By] = m.Detail.Finding
+		}
+	}
+	return last
+}
+
+func countVotes(votes map[string]Finding, f Finding, besides string) (n int) {
+	for name, vote := range votes {
+		if vote == f && name != besides {
+			n++
+		}
+	}
+	return n
+}
+
+// checkDetails looks for what members did against the rules where the server
+// cannot see it.
+func (o *OpenedTip) checkDetails() {
+	round := 0
+	for i, m := range o.Messages {
+		if m.Action == ActionReverify {
+			round++
+		}
+		if m.Action != ActionFinding || m.Event == nil || m.Event.Recuse || m.Err != nil {
+			continue
+		}
+		if m.Detail == nil || !slices.Contains(Findings(round), m.Detail.Finding) {
+			o.Faults = append(o.Faults, fmt.Sprintf("entry %d: the vote of %s says nothing", m.Number, m.By))
+			continue
+		}
+		votes := countVotes(o.roundVotes(i), m.Detail.Finding, m.By) + 1
+		if m.Event.Decides && votes < o.Case.Rule.Quorum {
+			o.Faults = append(o.Faults, fmt.Sprintf("entry %d: %s made a finding of %d votes where %d agree must", m.Number, m.By, votes, o.Case.Rule.Quorum))
+		}
+		if m.Event.Decides {
+			o.Finding = m.Detail.Finding
+		}
+	}
+}
+
+// A Head is the end of a tip's list of events, as a member's tool remembers it.
+type Head struct {
+	Number int    `json:"number"`
+	SHA256 string `json:"sha256"` // of the event's note, hex
+}
+
+// Head is the end of the list as it is now.
+func (o *OpenedTip) Head() Head { return Head{len(o.chain.events), o.chain.head} }
+
+// Extends checks that the list goes on from where it once ended. It does not if
+// the server shows another history than before, or an older one.
+func (o *OpenedTip) Extends(seen Head) error {
+	switch {
+	case seen.Number == 0:
+		return nil
+	case seen.Number > len(o.chain.events):
+		return fmt.Errorf("tip %s: the server shows %d entries, and has shown %d: it has taken some back: %w", o.Tip, len(o.chain.events), seen.Number, ErrInvalid)
+	case o.chain.hashes[seen.Number-1] == "":
+		return nil // it says that it has lost that one
+	case o.chain.hashes[seen.Number-1] != seen.SHA256:
+		return fmt.Errorf("tip %s: entry %d is another than the one that the server has shown before: it shows two histories: %w", o.Tip, seen.Number, ErrInvalid)
+	}
+	return nil
+}

@@ -1,0 +1,451 @@
+package tipbox
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tipbox/crypto/roster"
+)
+
+// The actions by which members work a case. Each is an Event; Steps is the table
+// of who may take which when. (ActionReply and ActionErase are with the others.)
+const (
+	ActionAck      Action = "ack"      // tells the source that the tip is read
+	ActionAccept   Action = "accept"   // takes the case on
+	ActionDecline  Action = "decline"  // does not, and tells the source why
+	ActionAssign   Action = "assign"   // gives it an owner and a deadline
+	ActionNote     Action = "note"     // notes something for the desk
+	ActionAsk      Action = "ask"      // asks the source; the clock stands still until an answer
+	ActionFinding  Action = "finding"  // a vote on what was found, or a recusal
+	ActionRecover  Action = "recover"  // notes a sum that was found or collected
+	ActionAnswer   Action = "answer"   // tells the source what came of it
+	ActionClose    Action = "close"    // confirms that the case is done
+	ActionReverify Action = "reverify" // has others look at it again, and tells the source why
+	ActionHold     Action = "hold"     // keeps it from being erased
+	ActionRelease  Action = "release"  // ends that
+	ActionGrant    Action = "grant"    // lets a colleague read it
+)
+
+// A State is where a case is on its path.
+type State string
+
+// The states.
+const (
+	StateReceived      State = "received"
+	StateAcknowledged  State = "acknowledged"
+	StateDeclined      State = "declined"
+	StateAccepted      State = "accepted"
+	StateAssigned      State = "assigned"
+	StateInvestigating State = "investigating"
+	StateAwaiting      State = "awaiting" // the source's answer
+	StateFound         State = "found"
+	StateAnswered      State = "answered"
+	StateClosed        State = "closed"
+	StateReverifying   State = "reverifying"
+	StateReverified    State = "reverified"
+)
+
+// States are all states, in the order of the path.
+func States() []State {
+	return []State{
+		StateReceived, StateAcknowledged, StateDeclined, StateAccepted, StateAssigned, StateInvestigating,
+		StateAwaiting, StateFound, StateAnswered, StateClosed, StateReverifying, StateReverified,
+	}
+}
+
+// Over reports whether nothing is to be done any more.
+func (s State) Over() bool { return s == StateDeclined || s == StateClosed }
+
+// A Step is a line of the table of who may do what: the server, the member's
+// tool and its help all go by it.
+type Step struct {
+	Action   Action
+	Roles    []roster.Role // any of them
+	From     []State       // nil: any
+	To       State         // "": stays, but see Case.apply
+	ToSource bool          // its text is for the source too
+	Help     string
+}
+
+var (
+	investigators = []roster.Role{roster.Investigator}
+	readers       = []roster.Role{roster.Investigator, roster.Reviewer}
+	reviewers     = []roster.Role{roster.Reviewer}
+
+	atWork = []State{StateAssigned, StateInvestigating, StateAwaiting}
+)
+
+// Steps is the table.
+func Steps() []Step {
+	fresh := []State{StateReceived, StateAcknowledged}
+	return []Step{
+		{ActionReply, investigators, nil, "", true, "answer the source, at any time"},
+		{ActionAck, investigators, []State{StateReceived}, StateAcknowledged, true, "tell the source that the tip is read"},
+		{ActionAccept, investigators, fresh, StateAccepted, false, "take the case on"},
+		{ActionDecline, investigators, append(fresh, StateAccepted), StateDeclined, true, "decline the case, and tell the source why"},
+		{ActionAssign, investigators, append([]State{StateAccepted, StateReverifying}, atWork...), "", false, "give the case an owner and a deadline"},
+		{ActionNote, readers, nil, "", false, "note something for the desk"},
+		{ActionAsk, investigators, []State{StateAssigned, StateInvestigating}, StateAwaiting, true, "ask the source; the clock stands still meanwhile"},
+		{ActionFinding, readers, append([]State{StateReverifying}, atWork...), "", false, "vote on what was found, or recuse yourself"},
+		{ActionRecover, investigators, []State{StateFound, StateAnswered, StateClosed, StateReverifying, StateReverified}, "", false, "note a sum that was found or collected"},
+		{ActionAnswer, investigators, []State{StateFound}, StateAnswered, true, "tell the source what came of it"},
+		{ActionClose, reviewers, []State{StateAnswered, StateReverified}, StateClosed, false, "confirm that the case is done"},
+		{ActionReverify, readers, []State{StateClosed, StateDeclined}, StateReverifying, true, "have others look at the case again, and tell the source why"},
+		{ActionHold, readers, nil, "", false, "keep the case from being erased"},
+		{ActionRelease, readers, nil, "", false, "let the case be erased again"},
+		{ActionGrant, investigators, nil, "", false, "let a colleague read the case"},
+		{ActionErase, investigators, nil, "", false, "take the tip away for good"},
+	}
+}
+
+// StepOf returns the line of a member's action.
+func StepOf(a Action) (Step, bool) {
+	for _, s := range steps {
+		if s.Action == a {
+			return s, true
+		}
+	}
+	return Step{}, false
+}
+
+var steps = Steps()
+
+// Names of the rules besides the table, as refusals give them.
+const (
+	RulePath      = "path"      // the state does not allow the action
+	RuleRole      = "role"      // the member's roles do not
+	RuleRecused   = "recused"   // who recused themselves has no part in the case
+	RuleOwner     = "owner"     // an owner is an investigator who reads the case
+	RuleQuorum    = "quorum"    // a finding takes the channel's quorum of votes
+	RuleOtherEyes = "otherEyes" // who investigated does not close; who had a part does not re-verify
+	RuleHold      = "hold"      // a case on hold is not erased
+	RuleGrant     = "grant"     // readers are investigators or reviewers of the channel
+)
+
+// A RuleError is a refusal by a rule. It is ErrRule.
+type RuleError struct {
+	Rule string // its name
+	Why  string // and what to do
+}
+
+func (e *RuleError) Error() string { return "rule " + e.Rule + ": " + e.Why }
+
+// Is makes it ErrRule and, if it is about the member's roles, ErrForbidden.
+func (e *RuleError) Is(target error) bool {
+	return target == ErrRule || target == ErrForbidden && e.Rule == RuleRole
+}
+
+func against(rule, format string, args ...any) error {
+	return &RuleError{rule, fmt.Sprintf(format, args...)}
+}
+
+// validateCase checks the fields of the actions by which a case is worked.
+func (e *Event) validateCase() error {
+	fail := func(what string) error { return fmt.Errorf("%s: %w", what, ErrInvalid) }
+	_, err := time.Parse(time.DateOnly, e.Due)
+	switch {
+	case (e.Action == ActionAssign) != (e.Owner != "" && e.Due != "" && err == nil) || e.Action != ActionAssign && e.Owner+e.Due != "":
+		return fail("owner and deadline")
+	case e.Owner != "" && roster.CheckName(e.Owner) != nil:
+		return fail("owner")
+	case e.Action != ActionFinding && (e.Decides || e.Recuse) || e.Decides && e.Recuse:
+		return fail("vote")
+	case (e.Action == ActionGrant) != (e.Member != "" && hexHash.MatchString(e.Slot)) || e.Action != ActionGrant && e.Member+e.Slot != "":
+		return fail("grant")
+	case e.Member != "" && roster.CheckName(e.Member) != nil:
+		return fail("member")
+	}
+	return nil
+}
+
+// A Case is what the events of a tip come to. Make it with foldCase, which server
+// and tool both call: it is in no other place.
+type Case struct {
+	State State
+	Rule  roster.Rule
+
+	Received     string // the days of the path; "" if not yet
+	Acknowledged string // or accepted or declined, if earlier
+	Answered     string
+	Closed       string
+
+	AcknowledgeBy string // deadlines; AnswerBy moves by the days waited for the source
+	AnswerBy      string // "" before the acknowledgement
+	Due           string // the owner's, "" without
+	Paused        int    // days waited for the source
+	Asked         string // the day since when that is so again, or ""
+
+	Owner     string   // a member's name
+	Hold      bool     //
+	Votes     []string // who voted in this round, in the order of their last vote
+	Recused   []string //
+	Granted   []string // who was let in later
+	Round     int      // 0, and one more for each re-verification
+	Recovered int      // sums noted
+
+	channel string
+	roster  *roster.Roster
+	took    map[string]bool // who had a part in the rounds before, and investigated in this one
+	worked  map[string]bool // who investigated
+	torn    bool            // an event is lost: what follows is taken as it comes
+}
+
+// foldCase takes a chain's events in, one by one. It is an error if one of them
+// is against a rule.
+func foldCase(events []*Event, channel string, r *roster.Roster) (*Case, error) {
+	c := &Case{channel: channel, roster: r, took: make(map[string]bool), worked: make(map[string]bool)}
+	for _, e := range events {
+		if err := c.apply(e); err != nil {
+			return nil, fmt.Errorf("event %d: %w", e.Number, err)
+		}
+	}
+	return c, nil
+}
+
+// apply takes the next event in, or refuses it and changes nothing.
+func (c *Case) apply(e *Event) error {
+	if e.lost {
+		c.torn = true
+		if c.State == "" {
+			c.State = StateReceived // nobody knows when
+		}
+		return nil
+	}
+	switch e.Action {
+	case ActionTip:
+		c.receive(e.Day)
+		return nil
+	case ActionMessage:
+		c.resume(e.Day)
+		return nil
+	}
+	step, ok := StepOf(e.Action)
+	if !ok {
+		return fmt.Errorf("action %.20q: %w", e.Action, ErrInvalid)
+	}
+	if !c.torn {
+		if err := c.check(step, e); err != nil {
+			return err
+		}
+	}
+	c.take(step, e)
+	return nil
+}
+
+func (c *Case) receive(day string) {
+	c.State, c.Received = StateReceived, day
+	c.Rule = c.roster.RuleOn(c.channel, day)
+	c.AcknowledgeBy = c.roster.AcknowledgeBy(c.Rule, day)
+}
+
+// resume ends the waiting for the source.
+func (c *Case) resume(day string) {
+	if c.Asked != "" {
+		waited := daysBetween(c.Asked, day)
+		c.Paused += waited
+		c.Due = addDays(c.Due, waited)
+		c.Asked = ""
+	}
+	if c.State == StateAwaiting {
+		c.State = StateInvestigating
+	}
+	c.reckon()
+}
+
+// reckon sets what follows from the days.
+func (c *Case) reckon() {
+	if c.Acknowledged != "" {
+		c.AnswerBy = c.roster.AnswerBy(c.Rule, c.Acknowledged, c.Paused)
+	}
+}
+
+// check refuses an event that is against a rule.
+func (c *Case) check(step Step, e *Event) error {
+	if step.From != nil && !slices.Contains(step.From, c.State) {
+		return against(RulePath, "%s is not for a case that is %s; now possible: %s", e.Action, c.State, strings.Join(c.possible(), ", "))
+	}
+	if slices.Contains(c.Recused, e.By) && e.Action != ActionErase {
+		return against(RuleRecused, "%s took no part in this case, so a colleague must do it", e.By)
+	}
+	switch e.Action {
+	case ActionAssign:
+		if slices.Contains(c.Recused, e.Owner) {
+			return against(RuleRecused, "%s took no part in this case: assign it to another", e.Owner)
+		}
+		if c.State == StateReverifying && c.took[e.Owner] {
+			return against(RuleOtherEyes, "%s had a part in the case, so another must re-verify it", e.Owner)
+		}
+	case ActionFinding:
+		if c.Round > 0 && c.took[e.By] {
+			return against(RuleOtherEyes, "%s had a part in the case, so others must re-verify it", e.By)
+		}
+		votes := len(c.Votes)
+		if !slices.Contains(c.Votes, e.By) {
+			votes++
+		}
+		if e.Decides && (e.Recuse || votes < c.Rule.Quorum) {
+			return against(RuleQuorum, "%d members have voted, and a finding takes %d", votes, c.Rule.Quorum)
+		}
+	case ActionClose:
+		if c.worked[e.By] {
+			return against(RuleOtherEyes, "%s investigated the case, so another reviewer must close it", e.By)
+		}
+	case ActionErase:
+		if c.Hold {
+			return against(RuleHold, "the case is on hold: tipbox release %s", e.Tip)
+		}
+	case ActionHold, ActionRelease:
+		if c.Hold == (e.Action == ActionHold) {
+			return against(RuleHold, "on hold or not, it is so already")
+		}
+	}
+	return nil
+}
+
+// possible lists what may be done to the case now, whoever does it.
+func (c *Case) possible() (actions []string) {
+	for _, s := range steps {
+		if s.From != nil && slices.Contains(s.From, c.State) {
+			actions = append(actions, string(s.Action))
+		}
+	}
+	return actions
+}
+
+// take moves the case by an event that may be.
+func (c *Case) take(step Step, e *Event) {
+	if c.State == StateAwaiting && (e.Action == ActionAssign || e.Action == ActionFinding) {
+		c.resume(e.Day) // the desk does not wait any longer
+	}
+	if c.Acknowledged == "" && (e.Action == ActionAck || e.Action == ActionAccept || e.Action == ActionDecline) {
+		c.Acknowledged = e.Day
+	}
+	switch e.Action {
+	case ActionAssign:
+		c.Owner, c.Due = e.Owner, e.Due
+		if c.Round > 0 {
+			return // who re-verifies has no part yet
+		}
+		c.took[e.Owner], c.worked[e.Owner] = true, true
+		if c.State == StateAccepted {
+			c.State = StateAssigned
+		}
+	case ActionNote:
+		if c.State == StateAssigned {
+			c.State = StateInvestigating
+		}
+	case ActionAsk:
+		c.Asked = e.Day
+	case ActionFinding:
+		c.vote(e)
+		return
+	case ActionRecover:
+		c.Recovered++
+	case ActionAnswer:
+		c.Answered = e.Day
+	case ActionClose:
+		c.Closed = e.Day
+	case ActionReverify:
+		for _, name := range slices.Concat(c.Votes, []string{c.Owner}) {
+			c.took[name] = true
+		}
+		c.Round++
+		c.Votes, c.Owner, c.Due, c.Closed = nil, "", "", ""
+		c.State = StateReverifying
+		return // to ask for it is no part in it
+	case ActionHold, ActionRelease:
+		c.Hold = e.Action == ActionHold
+		return
+	case ActionGrant:
+		c.Granted = append(c.Granted, e.Member)
+		return
+	}
+	if c.Round == 0 && e.Action != ActionClose {
+		c.took[e.By], c.worked[e.By] = true, true
+	}
+	if step.To != "" {
+		c.State = step.To
+	}
+	c.reckon()
+}
+
+// vote counts a vote or a recusal.
+func (c *Case) vote(e *Event) {
+	same := func(name string) bool { return name == e.By }
+	c.Votes = slices.DeleteFunc(c.Votes, same)
+	c.Recused = slices.DeleteFunc(c.Recused, same)
+	if e.Recuse {
+		c.Recused = append(c.Recused, e.By)
+		if c.Owner == e.By {
+			c.Owner, c.Due = "", ""
+		}
+		return
+	}
+	c.Votes = append(c.Votes, e.By)
+	switch {
+	case e.Decides && c.Round > 0:
+		c.State = StateReverified
+	case e.Decides:
+		c.State = StateFound
+	case c.State == StateAssigned:
+		c.State = StateInvestigating
+	}
+}
+
+// Took lists who had a part in the case, by name.
+func (c *Case) Took() []string { return slices.Sorted(maps.Keys(c.took)) }
+
+// Deadline is the next one and what it is for, or "": while the source is asked
+// none runs.
+func (c *Case) Deadline() (day string, what Action) {
+	switch {
+	case c.State.Over() || c.State == StateAwaiting:
+		return "", ""
+	case c.State == StateReceived:
+		return c.AcknowledgeBy, ActionAck
+	case c.State == StateAnswered || c.State == StateReverified:
+		return "", ""
+	case c.State == StateReverifying:
+		return c.Due, ActionFinding
+	case c.State == StateFound:
+		return c.AnswerBy, ActionAnswer
+	case c.Due != "" && c.Due < c.AnswerBy:
+		return c.Due, ActionFinding
+	}
+	return c.AnswerBy, ActionAnswer
+}
+
+func daysBetween(from, to string) int {
+	a, errA := time.Parse(time.DateOnly, from)
+	b, errB := time.Parse(time.DateOnly, to)
+	if errors.Join(errA, errB) != nil || b.Before(a) {
+		return 0
+	}
+	return int(b.Sub(a).Hours() / 24)
+}
+
+func addDays(day string, n int) string {
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
+	return t.AddDate(0, 0, n).Format(time.DateOnly)
+}
+
+// mayTake reports whether a member's roles allow an action in a channel.
+func mayTake(m *roster.Member, channel string, action Action) bool {
+	step, ok := StepOf(action)
+	return ok && slices.ContainsFunc(step.Roles, func(role roster.Role) bool {
+		switch role {
+		case roster.Investigator:
+			return m.Investigates(channel)
+		case roster.Reviewer:
+			return m.Reviews(channel)
+		}
+		return m.Has(role)
+	})
+}
