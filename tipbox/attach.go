@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"runtime"
 	"strings"
 	"unicode/utf8"
 
@@ -52,7 +53,7 @@ func (d *Draft) seal(w io.Writer, r io.Reader) (*seal.Attachment, uint32, error)
 	defer sealed.Abort()
 	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	// A small buffer, for all those that stand still.
-	n, err := io.CopyBuffer(io.MultiWriter(sum, sealed), io.LimitReader(r, d.s.cfg.MaxFile+1), make([]byte, 4<<10))
+	n, err := io.CopyBuffer(io.MultiWriter(sum, sealed), io.LimitReader(&polite{r: r}, d.s.cfg.MaxFile+1), make([]byte, 4<<10))
 	if err != nil {
 		return nil, 0, fmt.Errorf("receiving a file: %w", err)
 	}
@@ -63,6 +64,24 @@ func (d *Draft) seal(w io.Writer, r io.Reader) (*seal.Attachment, uint32, error)
 		return nil, 0, err
 	}
 	return sealed.Attachment(), sum.Sum32(), nil
+}
+
+// polite reads from r and lets others have the processor now and then: a file
+// that comes in as fast as it is sealed would keep it for ten milliseconds at a
+// time, in which ten short texts could have been sealed.
+type polite struct {
+	r io.Reader
+	n int // bytes since
+}
+
+func (p *polite) Read(b []byte) (int, error) {
+	if p.n >= 64<<10 {
+		p.n = 0
+		runtime.Gosched()
+	}
+	n, err := p.r.Read(b)
+	p.n += n
+	return n, err
 }
 
 // baseName is the last part of a path of any system, cut to maxName bytes.

@@ -194,10 +194,14 @@ type Case struct {
 	torn    bool            // an event is lost: what follows is taken as it comes
 }
 
+func newCase(channel string, r *roster.Roster) *Case {
+	return &Case{channel: channel, roster: r, took: make(map[string]bool), worked: make(map[string]bool)}
+}
+
 // foldCase takes a chain's events in, one by one. It is an error if one of them
 // is against a rule.
 func foldCase(events []*Event, channel string, r *roster.Roster) (*Case, error) {
-	c := &Case{channel: channel, roster: r, took: make(map[string]bool), worked: make(map[string]bool)}
+	c := newCase(channel, r)
 	for _, e := range events {
 		if err := c.apply(e); err != nil {
 			return nil, fmt.Errorf("event %d: %w", e.Number, err)

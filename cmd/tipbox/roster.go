@@ -17,12 +17,14 @@ import (
 )
 
 type rosterCmd struct {
-	Init   rosterInitCmd   `cmd:"" help:"Make the root key and an empty roster in your folder."`
-	Add    rosterAddCmd    `cmd:"" help:"Enter a member by card, or the desk's server by desk.pub."`
-	Remove rosterRemoveCmd `cmd:"" help:"Strike a member."`
-	Show   rosterShowCmd   `cmd:"" help:"Print the roster as it stands, signed or not."`
-	Sign   rosterSignCmd   `cmd:"" help:"Sign the roster: what changed is in force once the server has it."`
-	Verify rosterVerifyCmd `cmd:"" help:"Check a signed roster."`
+	Init     rosterInitCmd     `cmd:"" help:"Make the root key and an empty roster in your folder."`
+	Add      rosterAddCmd      `cmd:"" help:"Enter a member by card, or the desk's server by desk.pub."`
+	Remove   rosterRemoveCmd   `cmd:"" help:"Strike a member."`
+	Rule     rosterRuleCmd     `cmd:"" help:"Say how the cases of a channel are worked: quorum and deadlines."`
+	Calendar rosterCalendarCmd `cmd:"" help:"Say which days are worked."`
+	Show     rosterShowCmd     `cmd:"" help:"Print the roster as it stands, signed or not."`
+	Sign     rosterSignCmd     `cmd:"" help:"Sign the roster: what changed is in force once the server has it."`
+	Verify   rosterVerifyCmd   `cmd:"" help:"Check a signed roster."`
 }
 
 func (*rosterCmd) Help() string {
