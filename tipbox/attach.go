@@ -8,6 +8,8 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"tipbox/crypto/seal"
@@ -53,7 +55,7 @@ func (d *Draft) seal(w io.Writer, r io.Reader) (*seal.Attachment, uint32, error)
 	defer sealed.Abort()
 	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	// A small buffer, for all those that stand still.
-	n, err := io.CopyBuffer(io.MultiWriter(sum, sealed), io.LimitReader(&polite{r: r}, d.s.cfg.MaxFile+1), make([]byte, 4<<10))
+	n, err := io.CopyBuffer(io.MultiWriter(sum, sealed), io.LimitReader(&polite{r: r, short: &d.s.short}, d.s.cfg.MaxFile+1), make([]byte, 4<<10))
 	if err != nil {
 		return nil, 0, fmt.Errorf("receiving a file: %w", err)
 	}
@@ -66,22 +68,39 @@ func (d *Draft) seal(w io.Writer, r io.Reader) (*seal.Attachment, uint32, error)
 	return sealed.Attachment(), sum.Sum32(), nil
 }
 
-// polite reads from r and lets others have the processor now and then: a file
-// that comes in as fast as it is sealed would keep it for ten milliseconds at a
-// time, in which ten short texts could have been sealed.
+// A turn is how many bytes of a file are sealed before others have theirs.
+const turn = 64 << 10
+
+// polite reads from r and lets what is short go before: a file that comes in as
+// fast as it is sealed and written would have the processors and the disk to
+// itself. While there always is something short, it still gets a turn every few
+// milliseconds.
 type polite struct {
-	r io.Reader
-	n int // bytes since
+	r     io.Reader
+	short *atomic.Int64 // calls under way that are short
+	n     int           // bytes of this turn
 }
 
 func (p *polite) Read(b []byte) (int, error) {
-	if p.n >= 64<<10 {
+	if p.n >= turn {
 		p.n = 0
 		runtime.Gosched()
+		for range 4 {
+			if p.short.Load() == 0 {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
 	}
 	n, err := p.r.Read(b)
 	p.n += n
 	return n, err
+}
+
+// brief is deferred by what is short and goes before files: defer s.brief()().
+func (s *Service) brief() (done func()) {
+	s.short.Add(1)
+	return func() { s.short.Add(-1) }
 }
 
 // baseName is the last part of a path of any system, cut to maxName bytes.

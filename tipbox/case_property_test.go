@@ -30,7 +30,7 @@ func TestCaseNeverLeavesThePath(t *testing.T) {
 		StateReverified:    {StateClosed},
 	}
 	reached := make(map[State]bool)
-	members := []string{"ann", "ben", "cleo", "dan"}
+	members := []string{"ann", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"}
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newCase("bribery", new(roster.Roster))
 		day := "2026-11-22"
@@ -38,11 +38,15 @@ func TestCaseNeverLeavesThePath(t *testing.T) {
 			rt.Fatal(err)
 		}
 		deadline := c.AcknowledgeBy
-		for range rapid.IntRange(1, 60).Draw(rt, "events") {
+		for range rapid.IntRange(20, 80).Draw(rt, "events") {
 			day = addDays(day, rapid.IntRange(0, 5).Draw(rt, "days"))
 			e := &Event{Action: ActionMessage, Day: day}
-			if n := rapid.IntRange(0, len(steps)).Draw(rt, "action"); n < len(steps) {
+			if ahead := c.possible(); len(ahead) > 0 && rapid.Bool().Draw(rt, "ahead") {
+				e.Action = Action(rapid.SampledFrom(ahead).Draw(rt, "action"))
+			} else if n := rapid.IntRange(0, len(steps)).Draw(rt, "any action"); n < len(steps) {
 				e.Action = steps[n].Action
+			}
+			if e.Action != ActionMessage {
 				e.By = rapid.SampledFrom(members).Draw(rt, "by")
 			}
 			switch e.Action {

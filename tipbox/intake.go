@@ -50,6 +50,7 @@ type File struct {
 // or not one of ours; ErrRosterChanged if it is from before the roster in force
 // and was not sent yet.
 func (s *Service) NewTip(ctx context.Context, token string) (*Draft, error) {
+	defer s.brief()()
 	code, serial, err := s.openForm(ctx, token)
 	if err != nil {
 		return nil, err
@@ -126,6 +127,7 @@ type Submission struct {
 // Other errors: ErrEmpty, ErrTooLong, ErrTooManyFiles, ErrChannel,
 // ErrNoReaders, or the store's.
 func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receipt.Code, error) {
+	defer s.brief()()
 	text, err := d.checkText(sub.Text)
 	if err != nil {
 		return nil, err

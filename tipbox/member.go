@@ -76,6 +76,7 @@ const MaxPage = 200
 // for, those with the latest news first, and the cursor of the next page: "" at
 // the end. Begin with cursor "".
 func (s *Service) Inbox(ctx context.Context, m *roster.Member, filter InboxFilter, cursor string, limit int) (items []InboxItem, next string, err error) {
+	defer s.brief()()
 	if err := s.mayRead(m); err != nil {
 		return nil, "", err
 	}
@@ -173,6 +174,7 @@ type SealedEvent struct {
 // Tip returns the tip, if the member may read it: else ErrNotFound, as if it
 // were not there.
 func (s *Service) Tip(ctx context.Context, m *roster.Member, id string) (*TipFile, error) {
+	defer s.brief()()
 	t, err := s.tipFor(ctx, m, id)
 	if err != nil {
 		return nil, err
@@ -283,6 +285,7 @@ const maxSealed = seal.MaxMessage + 16<<10
 // ActionErase takes the tip away, and has no message; that of ActionGrant is the
 // keyslot's file.
 func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note, sealed []byte) error {
+	defer s.brief()()
 	if _, err := s.tipFor(ctx, m, id); err != nil {
 		return err
 	}

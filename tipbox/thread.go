@@ -151,6 +151,7 @@ func (s *Service) loadChain(ctx context.Context, id string) (*loadedTip, *chain,
 
 // Thread opens the thread of a receipt code. ErrNoThread if it opens none.
 func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, error) {
+	defer s.brief()()
 	id, _, _, err := s.find(ctx, code)
 	if err != nil {
 		return nil, err
@@ -238,6 +239,7 @@ func (s *Service) Reopen(ctx context.Context, code *receipt.Code) (*Draft, error
 // returns nil the message is durable. Errors: ErrEmpty, ErrTooLong,
 // ErrTooManyFiles, ErrConflict, or the store's.
 func (s *Service) FollowUp(ctx context.Context, d *Draft, nonce, lang, text string) error {
+	defer s.brief()()
 	text, err := d.checkText(text)
 	if err != nil {
 		return err

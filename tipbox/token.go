@@ -63,6 +63,7 @@ func mac(key []byte, label string, data []byte) []byte {
 // FormToken makes the token of a new tip form. It is good for the rest of the
 // day and all of the next.
 func (s *Service) FormToken(ctx context.Context) (string, error) {
+	defer s.brief()()
 	id, key, err := s.newestFormKey(ctx)
 	if err != nil {
 		return "", err

@@ -442,3 +442,29 @@ func files(t *testing.T, folder string) (names []string) {
 	each(t, folder, func(path string, _ fs.FileInfo) { names = append(names, path) })
 	return names
 }
+
+func TestLongBlobIsWholeInWhateverPiecesItCame(t *testing.T) {
+	b := start(t, filepath.Join(t.TempDir(), "blobs"))
+	content := make([]byte, 2*pushOutEvery+pushOutEvery/2)
+	for i := range content {
+		content[i] = byte(i ^ i>>8 ^ i>>16)
+	}
+	w, err := b.Create(t.Context(), name(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	for rest, i := content, 0; len(rest) > 0; i++ {
+		n, err := w.Write(rest[:min(len(rest), []int{1, 100, bufferSize, 64<<10 + 16}[i%4])])
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest = rest[n:]
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, b, name(1)); got != string(content) {
+		t.Errorf("%d bytes came back, and others", len(got))
+	}
+}
