@@ -191,9 +191,10 @@ func TestFilesLeaveTheReserveToTexts(t *testing.T) {
 	takes(true)
 	o.Submit("with a file", tipboxtest.File{Name: "f", Content: strings.Repeat("x", 700<<10)})
 
+	// Each file asks the disk anew.
 	disk.free.Store(reserve)
-	takes(false)
 	wantErr(t, attach(o, strings.NewReader("a few bytes")), tipbox.ErrNoRoom)
+	takes(false)
 	o.Submit("a text")
 	d := o.Draft()
 	wantErr(t, d.Attach(ctx, "f", "", strings.NewReader("x")), tipbox.ErrNoRoom)

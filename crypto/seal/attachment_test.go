@@ -418,6 +418,20 @@ func TestNothingIsWrittenOfAnAttachmentThatWasGivenUp(t *testing.T) {
 	}
 }
 
+func TestAttachmentThatCannotBeWrittenIsRefusedSoon(t *testing.T) {
+	w := must(seal.NewAttachment(&full{300_000}, blocks, newKey(t).Recipient()))
+	defer w.Abort()
+	for range 100 {
+		if _, err := w.Write(make([]byte, 100_000)); err != nil {
+			if !errors.Is(err, errFull) {
+				t.Error(err)
+			}
+			return
+		}
+	}
+	t.Error("10 MB were taken for a disk that was full after 300 KB")
+}
+
 // An attachment that stands still, or fails, keeps no block from others.
 func TestBlocksAreSharedByThoseThatMove(t *testing.T) {
 	defer goleak.VerifyNone(t)
