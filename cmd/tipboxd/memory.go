@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// tuneMemory has the garbage collector run a third as often as Go's default,
-// which takes a seventh off the processor time of a text tip. What is alive is a
+// tuneMemory has the garbage collector run a third as often as by Go's default:
+// a text tip then takes less of the processor. What is alive is a
 // few MiB, whatever attachments are being received, so four times that is still
 // little: 48 MiB for the program with eight uploads. When it is much, in a
 // flood, the collector works harder from half of the machine's memory on. What
