@@ -101,11 +101,10 @@ func (o *OpenedTip) Act(key *roster.MemberKey, today string, a Act) (note, seale
 	if err := e.validate(); err != nil {
 		return nil, nil, err
 	}
-	tried, err := foldCase(o.chain.events, o.Channel, o.roster)
-	if err == nil {
-		err = tried.apply(e)
+	if step, _ := StepOf(a.Action); o.Case.torn && step.From != nil {
+		return nil, nil, against(RulePath, "an entry of the case is lost on the server, so nobody can tell how far it is: have it restored from a backup")
 	}
-	if err != nil {
+	if err := foldCase(o.chain.events, o.Channel, o.roster).apply(e); err != nil {
 		return nil, nil, err
 	}
 	note, err = e.sign(key.SigningKey)
@@ -153,6 +152,13 @@ func (o *OpenedTip) compose(e *Event, a Act) ([]byte, error) {
 		to = append(to, o.reply)
 	}
 	doc := document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Text: a.Text, Detail: a.Detail}
+	if e.ToSource() && a.Detail != nil {
+		var err error
+		if doc.Desk, err = seal.Message(encode(a.Detail), to[0]); err != nil {
+			return nil, fmt.Errorf("%s: %w", a.Action, err)
+		}
+		doc.Detail = nil
+	}
 	sealed, err := seal.Message(encode(doc), to...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", a.Action, err)
@@ -163,7 +169,10 @@ func (o *OpenedTip) compose(e *Event, a Act) ([]byte, error) {
 
 // grant seals the tip's key to one more member.
 func (o *OpenedTip) grant(e *Event, m *roster.Member) ([]byte, error) {
-	if slices.Contains(o.LeftOut, m.Name()) {
+	if o.Messages[0].Err != nil {
+		return nil, against(RuleGrant, "it cannot be read whom the source left out: %v", o.Messages[0].Err)
+	}
+	if o.leftOut(m) {
 		return nil, against(RuleGrant, "the source left %s out: whoever the tip is about never gets its key", m.Name())
 	}
 	slots, err := seal.SealKeyslots(o.Slot, m.Card.Recipient)
@@ -172,6 +181,11 @@ func (o *OpenedTip) grant(e *Event, m *roster.Member) ([]byte, error) {
 	}
 	e.Member, e.Slot = m.Name(), hash(slots.Files[0])
 	return slots.Files[0], nil
+}
+
+// leftOut reports whether the source left the member or the member's unit out.
+func (o *OpenedTip) leftOut(m *roster.Member) bool {
+	return slices.Contains(o.LeftOut, m.Name()) || m.Unit != "" && slices.Contains(o.LeftOut, LeaveOutUnit(m.Unit))
 }
 
 // votes counts who voted for the finding in this round, besides one.
@@ -213,7 +227,10 @@ func (o *OpenedTip) checkDetails() {
 		if m.Action == ActionReverify {
 			round++
 		}
-		if m.Action != ActionFinding || m.Event == nil || m.Event.Recuse || m.Err != nil {
+		if m.Action == ActionGrant && m.Event != nil && slices.ContainsFunc(o.roster.On(m.Day, m.Event.Member), o.leftOut) {
+			o.Faults = append(o.Faults, fmt.Sprintf("entry %d: %s let in %s, whom the source left out", m.Number, m.By, m.Event.Member))
+		}
+		if m.Action != ActionFinding || m.Event == nil || m.Event.Recuse || m.Err != nil && !m.Event.Decides {
 			continue
 		}
 		if m.Detail == nil || !slices.Contains(Findings(round), m.Detail.Finding) {
@@ -247,8 +264,15 @@ func (o *OpenedTip) Extends(seen Head) error {
 		return nil
 	case seen.Number > len(o.chain.events):
 		return fmt.Errorf("tip %s: the server shows %d entries, and has shown %d: it has taken some back: %w", o.Tip, len(o.chain.events), seen.Number, ErrInvalid)
-	case o.chain.hashes[seen.Number-1] == "":
-		return nil // it says that it has lost that one
+	case o.chain.hashes[seen.Number-1] == "": // it says that it has lost that one
+		after := o.chain.head
+		if seen.Number < len(o.chain.events) {
+			after = o.chain.events[seen.Number].Before
+		}
+		if after != "" && after != seen.SHA256 {
+			return fmt.Errorf("tip %s: what follows entry %d does not follow the one that the server has shown before: it shows two histories: %w", o.Tip, seen.Number, ErrInvalid)
+		}
+		return nil
 	case o.chain.hashes[seen.Number-1] != seen.SHA256:
 		return fmt.Errorf("tip %s: entry %d is another than the one that the server has shown before: it shows two histories: %w", o.Tip, seen.Number, ErrInvalid)
 	}

@@ -148,7 +148,7 @@ func (e *Event) validateCase() error {
 	fail := func(what string) error { return fmt.Errorf("%s: %w", what, ErrInvalid) }
 	_, err := time.Parse(time.DateOnly, e.Due)
 	switch {
-	case (e.Action == ActionAssign) != (e.Owner != "" && e.Due != "" && err == nil) || e.Action != ActionAssign && e.Owner+e.Due != "":
+	case (e.Action == ActionAssign) != (e.Owner != "" && e.Due != "" && err == nil && e.Due < lastDay) || e.Action != ActionAssign && e.Owner+e.Due != "":
 		return fail("owner and deadline")
 	case e.Owner != "" && roster.CheckName(e.Owner) != nil:
 		return fail("owner")
@@ -186,28 +186,32 @@ type Case struct {
 	Granted   []string // who was let in later
 	Round     int      // 0, and one more for each re-verification
 	Recovered int      // sums noted
+	Faults    []string // what was signed against the rules
 
 	channel string
 	roster  *roster.Roster
+	part    map[string]bool // who owned or closed it in this round
 	took    map[string]bool // who had a part in the rounds before, and investigated in this one
 	worked  map[string]bool // who investigated
 	torn    bool            // an event is lost: what follows is taken as it comes
 }
 
 func newCase(channel string, r *roster.Roster) *Case {
-	return &Case{channel: channel, roster: r, took: make(map[string]bool), worked: make(map[string]bool)}
+	return &Case{channel: channel, roster: r, part: make(map[string]bool), took: make(map[string]bool), worked: make(map[string]bool)}
 }
 
-// foldCase takes a chain's events in, one by one. It is an error if one of them
-// is against a rule.
-func foldCase(events []*Event, channel string, r *roster.Roster) (*Case, error) {
+// foldCase takes a chain's events in, one by one. One that is against a rule is
+// void: it moves nothing and is among the Faults, for what was signed must
+// neither hide the rest nor, when a later roster has other rules, shut a source
+// out.
+func foldCase(events []*Event, channel string, r *roster.Roster) *Case {
 	c := newCase(channel, r)
 	for _, e := range events {
 		if err := c.apply(e); err != nil {
-			return nil, fmt.Errorf("event %d: %w", e.Number, err)
+			c.Faults = append(c.Faults, fmt.Sprintf("entry %d, by %s, is void: %v", e.Number, e.By, err))
 		}
 	}
-	return c, nil
+	return c
 }
 
 // apply takes the next event in, or refuses it and changes nothing.
@@ -216,6 +220,7 @@ func (c *Case) apply(e *Event) error {
 		c.torn = true
 		if c.State == "" {
 			c.State = StateReceived // nobody knows when
+			c.Rule = c.roster.RuleOn(c.channel, lastDay)
 		}
 		return nil
 	}
@@ -322,7 +327,7 @@ func (c *Case) possible() (actions []string) {
 
 // take moves the case by an event that may be.
 func (c *Case) take(step Step, e *Event) {
-	if c.State == StateAwaiting && (e.Action == ActionAssign || e.Action == ActionFinding) {
+	if c.State == StateAwaiting && (e.Action == ActionAssign || e.Action == ActionFinding && !e.Recuse) {
 		c.resume(e.Day) // the desk does not wait any longer
 	}
 	if c.Acknowledged == "" && (e.Action == ActionAck || e.Action == ActionAccept || e.Action == ActionDecline) {
@@ -331,10 +336,11 @@ func (c *Case) take(step Step, e *Event) {
 	switch e.Action {
 	case ActionAssign:
 		c.Owner, c.Due = e.Owner, e.Due
+		c.part[e.Owner], c.worked[e.Owner] = true, true
 		if c.Round > 0 {
-			return // who re-verifies has no part yet
+			return // who re-verifies has no part in what was before
 		}
-		c.took[e.Owner], c.worked[e.Owner] = true, true
+		c.took[e.Owner] = true
 		if c.State == StateAccepted {
 			c.State = StateAssigned
 		}
@@ -352,11 +358,12 @@ func (c *Case) take(step Step, e *Event) {
 	case ActionAnswer:
 		c.Answered = e.Day
 	case ActionClose:
-		c.Closed = e.Day
+		c.Closed, c.part[e.By] = e.Day, true
 	case ActionReverify:
-		for _, name := range slices.Concat(c.Votes, []string{c.Owner}) {
+		for _, name := range slices.Concat(c.Votes, slices.Collect(maps.Keys(c.part))) {
 			c.took[name] = true
 		}
+		clear(c.part)
 		c.Round++
 		c.Votes, c.Owner, c.Due, c.Closed = nil, "", "", ""
 		c.State = StateReverifying

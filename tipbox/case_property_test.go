@@ -131,8 +131,8 @@ func BenchmarkFoldCase(b *testing.B) {
 	r := new(roster.Roster)
 	b.Run("fold", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := foldCase(c.events, "bribery", r); err != nil {
-				b.Fatal(err)
+			if c := foldCase(c.events, "bribery", r); len(c.Faults) > 0 {
+				b.Fatal(c.Faults)
 			}
 		}
 	})

@@ -281,3 +281,34 @@ func openPretending(t *testing.T, o *tipboxtest.Org, reader, tip, name string, r
 	}
 	return opened
 }
+
+// TestOtherRulesShutNobodyOut raises the quorum of a case that was found under a
+// lower one: the finding is void and said to be, and the source can still write.
+func TestOtherRulesShutNobodyOut(t *testing.T) {
+	o, tip := newDesk(t)
+	code := o.Submit("found by two")
+	for _, item := range o.Inbox("alice") {
+		if o.Open("alice", item.Tip).Messages[0].Text == "found by two" {
+			tip = item.Tip
+		}
+	}
+	closeCase(o, tip)
+	o.SetRules(roster.Rule{Channel: "off-book-funds", Since: "2026-01-01", Quorum: 3, Acknowledge: 7})
+	d, err := o.Service.Reopen(ctx, code)
+	if err == nil {
+		err = o.Service.FollowUp(ctx, d, "n", "en", "more")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := o.Open("alice", tip)
+	if opened.Case.State != tipbox.StateInvestigating || len(opened.Faults) == 0 || !strings.Contains(opened.Faults[0], "rule quorum") {
+		t.Errorf("%s, %q", opened.Case.State, opened.Faults)
+	}
+	if _, err := o.Service.Thread(ctx, code); err != nil {
+		t.Error(err)
+	}
+	o.SetRules()                                              // as it was
+	o.Act("alice", tip, act(tipbox.ActionReply, "thank you")) // and the record is as it must be
+	state(t, o, tip, tipbox.StateClosed)
+}

@@ -114,10 +114,11 @@ func (c *checker) checkThread(ctx context.Context, id string, t *tipRecord) erro
 	if err != nil {
 		return err
 	}
-	kase, err := foldCase(chain.events, t.Channel, c.s.Roster())
-	if err != nil {
-		c.problem("tip %s: against a rule of the cases: %v", id, err)
-	} else if now := *t; !kase.torn {
+	kase := foldCase(chain.events, t.Channel, c.s.Roster())
+	for _, fault := range kase.Faults {
+		c.problem("tip %s: %s", id, fault)
+	}
+	if now := *t; !kase.torn && len(kase.Faults) == 0 {
 		if now.derive(kase); !reflect.DeepEqual(&now, t) {
 			c.problem("tip %s: its record does not have what its events come to", id)
 		}

@@ -85,6 +85,9 @@ func (e *Event) ToSource() bool {
 	return ok && step.ToSource
 }
 
+// noteSplit stands between the text of a note and its signature.
+const noteSplit = "\n\n— "
+
 const eventHeader = "tipbox event v1\n"
 
 // sign makes the event's note.
@@ -141,7 +144,10 @@ func (k keyring) verify(e *Event, signed []byte) error {
 // parseEvent reads an event and checks its form. The signature is not checked:
 // see keyring.verify.
 func parseEvent(signed []byte) (*Event, error) {
-	text, signature, _ := strings.Cut(string(signed), "\n\n— ")
+	text, signature := string(signed), ""
+	if i := strings.LastIndex(text, noteSplit); i >= 0 { // the last, as note.Open does
+		text, signature = text[:i], text[i+len(noteSplit):]
+	}
 	body, ok := strings.CutPrefix(text, eventHeader)
 	if !ok {
 		return nil, fmt.Errorf("not an event, or of a newer version: %w", ErrInvalid)
@@ -157,6 +163,10 @@ func parseEvent(signed []byte) (*Event, error) {
 	return e, nil
 }
 
+// lastDay is a day that no event has yet: a deadline may be years later, and must
+// be a day too.
+const lastDay = "9000-01-01"
+
 var hexHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (e *Event) validate() error {
@@ -167,7 +177,7 @@ func (e *Event) validate() error {
 	if !ValidTipID(e.Tip) {
 		return fail("tip id")
 	}
-	if _, err := time.Parse(time.DateOnly, e.Day); err != nil {
+	if _, err := time.Parse(time.DateOnly, e.Day); err != nil || e.Day >= lastDay {
 		return fail("day")
 	}
 	if (e.Action == ActionErase || e.Action == ActionGrant) != (e.Sealed == "") {

@@ -140,8 +140,9 @@ func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receip
 	for i, m := range readers {
 		names[i] = m.Name()
 	}
+	d.left = slices.Clone(sub.LeaveOut) // also who is no reader of the channel yet
 	for _, m := range s.Roster().Investigators(sub.Channel) {
-		if !slices.Contains(names, m.Name()) {
+		if !slices.Contains(names, m.Name()) && !slices.Contains(d.left, m.Name()) {
 			d.left = append(d.left, m.Name())
 		}
 	}
@@ -197,11 +198,7 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 		Key: d.key.Public(), Reply: replyTo, Source: d.from.Verifier(),
 		Events: 1, News: e.Day, From: FromSource, Files: len(d.files), Head: hash(note), Bytes: len(sealed),
 	}
-	kase, err := foldCase([]*Event{e}, sub.Channel, s.Roster())
-	if err != nil {
-		return err
-	}
-	rec.derive(kase)
+	rec.derive(foldCase([]*Event{e}, sub.Channel, s.Roster()))
 	return d.apply(ctx, keySealed(d.tip, 1), sealed, append(reindex(d.tip, nil, rec),
 		store.Create(rec.Box, []byte(d.tip)),
 		store.Create(keyTip(d.tip), encode(rec)),
@@ -279,8 +276,9 @@ type document struct {
 	Text    string `json:"text"`
 	Files   []File `json:"files,omitempty"` // as the event's Files, one by one
 
-	LeftOut []string `json:"left_out,omitempty"` // whom the source left out: they are never let in
+	LeftOut []string `json:"left_out,omitempty"` // members and units that the source left out: never let in
 	Detail  *Detail  `json:"detail,omitempty"`   // of a case's event
+	Desk    []byte   `json:"desk,omitempty"`     // the Detail of what the source reads too, sealed to the tip key alone
 }
 
 // compose seals the document for the event and signs the event.

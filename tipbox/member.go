@@ -289,7 +289,7 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	if _, err := s.tipFor(ctx, m, id); err != nil {
 		return err
 	}
-	if len(sealed) > maxSealed || len(note) > maxSealed {
+	if len(sealed) > maxSealed || len(note) > maxNote {
 		return fmt.Errorf("message of %d bytes: %w", len(sealed), ErrTooLong)
 	}
 	t, c, err := s.loadChain(ctx, id)
@@ -301,6 +301,8 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 		return err
 	}
 	switch {
+	case e.By != m.Name():
+		return fmt.Errorf("it is signed as %.40q: %w", e.By, ErrForbidden)
 	case e.From() != FromDesk:
 		return fmt.Errorf("%s is the source's: %w", e.Action, ErrForbidden)
 	case e.Number <= len(c.events):
@@ -317,15 +319,18 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	if _, err := roster.Verify(note, m.Card.Verifier); err != nil {
 		return fmt.Errorf("it is not signed with the key of %s in the roster: %w", m.Name(), ErrForbidden)
 	}
-	if err := s.checkDay(e.Day); err != nil && e.Day != c.last().Day {
+	if err := s.checkDay(e.Day); err != nil && (e.Day != c.last().Day || e.Day < s.Today()) {
 		return err
 	}
+	kase := foldCase(c.events, t.Channel, s.Roster())
 	if err := c.extend(e, note); err != nil {
 		return err
 	}
-	kase, err := foldCase(c.events, t.Channel, s.Roster())
-	if err != nil {
+	if err := kase.apply(e); err != nil {
 		return err
+	}
+	if e.Action == ActionErase && t.Hold { // also where an event is lost
+		return against(RuleHold, "the case is on hold: tipbox release %s", e.Tip)
 	}
 	if err := s.checkMembers(t, e); err != nil {
 		return err
@@ -360,6 +365,11 @@ func messageRecipients(e *Event) int {
 	return 1
 }
 
+const (
+	maxNote    = 4 << 10 // bytes of a member's event
+	maxGranted = 50      // members let in later: each moves an index with every event
+)
+
 // checkMembers checks that the members whom an event names are fit for it as the
 // roster stands.
 func (s *Service) checkMembers(t *loadedTip, e *Event) error {
@@ -373,9 +383,9 @@ func (s *Service) checkMembers(t *loadedTip, e *Event) error {
 		switch {
 		case m == nil || !m.Investigates(t.Channel) && !m.Reviews(t.Channel):
 			return against(RuleGrant, "%s is neither investigator nor reviewer of channel %s", e.Member, t.Channel)
-		case slices.Contains(t.Readers, e.Member):
+		case slices.Contains(t.Readers, e.Member) && !slices.Contains(t.Granted, e.Member): // once more, if the first was none
 			return against(RuleGrant, "%s can read it already", e.Member)
-		case len(t.Readers) >= roster.MaxReaders:
+		case len(t.Readers) >= roster.MaxReaders || len(t.Granted) >= maxGranted:
 			return against(RuleGrant, "%d members can read it, and more cannot", len(t.Readers))
 		}
 	}
@@ -397,6 +407,9 @@ func (s *Service) addSlot(ctx context.Context, e *Event, file []byte) (store.Cha
 	slots, err := decodeSlots(rec)
 	if err != nil {
 		return store.Change{}, err
+	}
+	if len(slots.Files) > 2*maxGranted {
+		return store.Change{}, against(RuleGrant, "it was granted so often that no more can be kept")
 	}
 	slots.Files = append(slots.Files, file)
 	return store.Update(rec.Key, encode(slots), rec.Revision), nil

@@ -23,7 +23,7 @@ type OpenedTip struct {
 	LeftOut  []string // whom the source left out, by name
 
 	// Finding is what was found last, and Faults what members have done
-	// against the rules in what only they can read.
+	// against the rules: those of Case, and in what only they can read.
 	Finding Finding
 	Faults  []string
 
@@ -87,11 +87,7 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 	if err != nil {
 		return nil, err
 	}
-	kase, err := foldCase(c.events, slot.Channel, r)
-	if err != nil {
-		return nil, fmt.Errorf("tip %s: %w: %w", id, ErrInvalid, err)
-	}
-	o := &OpenedTip{Tip: id, Channel: slot.Channel, Day: c.events[0].Day, Slot: slot, Case: kase, chain: c, roster: r}
+	o := &OpenedTip{Tip: id, Channel: slot.Channel, Day: c.events[0].Day, Slot: slot, Case: foldCase(c.events, slot.Channel, r), chain: c, roster: r}
 	if first := c.events[0]; !first.lost { // else nobody vouches for the recipient
 		if hash([]byte(file.Reply)) != first.Reply {
 			return nil, fmt.Errorf("tip %s: the recipient for replies is not the source's: %w", id, ErrInvalid)
@@ -121,6 +117,16 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 			continue
 		}
 		m.Lang, m.Text, m.Detail = doc.Lang, doc.Text, doc.Detail
+		if len(doc.Desk) > 0 {
+			detail, err := seal.OpenMessage(doc.Desk, slot.Key.Identity())
+			if err == nil {
+				m.Detail = new(Detail)
+				err = decodeStrict(detail, m.Detail)
+			}
+			if err != nil {
+				m.Err = fmt.Errorf("message %d of tip %s, by %s: %w: %w", e.Number, id, e.By, ErrUnreadable, err)
+			}
+		}
 		if e.Number == 1 {
 			o.LeftOut = doc.LeftOut
 		}
@@ -129,6 +135,7 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 		}
 		o.Messages = append(o.Messages, m)
 	}
+	o.Faults = append(o.Faults, o.Case.Faults...)
 	o.checkDetails()
 	return o, nil
 }

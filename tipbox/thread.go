@@ -165,11 +165,7 @@ func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, erro
 		return nil, err
 	}
 	thread := &Thread{Channel: t.Channel, Day: t.Day, Read: t.Read}
-	kase, err := foldCase(c.events, t.Channel, s.Roster())
-	if err != nil {
-		s.cfg.Log.Error("a case is against the rules: run tipboxd check", "tip", id, "error", err)
-		kase = new(Case)
-	}
+	kase := foldCase(c.events, t.Channel, s.Roster())
 	thread.Promised = Promised{
 		kase.State, kase.AcknowledgeBy, kase.Acknowledged, kase.AnswerBy, kase.Answered, kase.Closed,
 	}
@@ -276,10 +272,7 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 		if err != nil {
 			return err
 		}
-		kase, err := foldCase(append(slices.Clone(c.events), e), t.Channel, s.Roster())
-		if err != nil {
-			return err
-		}
+		kase := foldCase(append(slices.Clone(c.events), e), t.Channel, s.Roster())
 		changes, err := s.appending(t, e, note, sealed, kase)
 		if err != nil {
 			return err
@@ -323,10 +316,20 @@ func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte, kase *C
 		return nil, ErrFull
 	}
 	if e.Action == ActionGrant {
-		changed.Readers = slices.Sorted(slices.Values(append(slices.Clone(changed.Readers), e.Member)))
-		changed.Granted = append(slices.Clone(changed.Granted), e.Member)
+		changed.Readers = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(changed.Readers), e.Member))))
+		if !slices.Contains(changed.Granted, e.Member) {
+			changed.Granted = append(slices.Clone(changed.Granted), e.Member)
+		}
 	}
 	changed.derive(kase)
+	if kase.torn { // nothing else may be told, but what keeps it from being erased
+		switch e.Action {
+		case ActionHold, ActionRelease:
+			changed.Hold = e.Action == ActionHold
+		case ActionReverify:
+			changed.State = StateReverifying
+		}
+	}
 	changes := append(reindex(e.Tip, t.tipRecord, &changed),
 		store.Update(keyTip(e.Tip), encode(changed), t.revision),
 		store.Create(keyEvent(e.Tip, e.Number), note),

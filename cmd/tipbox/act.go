@@ -65,6 +65,9 @@ func (a *app) actWith(tip string, what func(*session) (tipbox.Act, error)) error
 	if err != nil {
 		return err
 	}
+	if k := act.Action; len(opened.Faults) > 0 && (k == tipbox.ActionAnswer || k == tipbox.ActionClose) {
+		return fmt.Errorf("members did what the rules forbid, so look first: tipbox case %s", tip)
+	}
 	note, sealed, err := opened.Act(s.key, today(), act)
 	if err != nil {
 		return err

@@ -48,9 +48,13 @@ func (r *Roster) AnswerBy(rule Rule, acknowledged string, paused int) string {
 	return r.addDays(r.addDays(acknowledged, rule.Answer, rule.Working), paused, false)
 }
 
-// addMonths is the same day of a later month, or its last day.
+// addMonths is the same day of a later month, or its last day. What is no day, as
+// one behind the year 9999, stays what it is.
 func addMonths(day string, n int) string {
-	t := mustDay(day)
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
 	later := t.AddDate(0, n, 0)
 	if later.Day() != t.Day() { // AddDate went on into the month behind
 		later = later.AddDate(0, 0, -later.Day())
@@ -58,9 +62,12 @@ func addMonths(day string, n int) string {
 	return later.Format(time.DateOnly)
 }
 
-// addDays is the day n days, or working days, after another.
+// addDays is the day n days, or working days, after another. What is no day stays.
 func (r *Roster) addDays(day string, n int, working bool) string {
-	t := mustDay(day)
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
 	if !working {
 		return t.AddDate(0, 0, n).Format(time.DateOnly)
 	}
@@ -80,15 +87,6 @@ func (r *Roster) works(t time.Time) bool {
 		return slices.Contains(r.Workdays, day)
 	}
 	return !slices.Contains(r.Holidays, day)
-}
-
-// mustDay parses a day that was validated.
-func mustDay(day string) time.Time {
-	t, err := time.Parse(time.DateOnly, day)
-	if err != nil {
-		panic(fmt.Sprintf("roster: %.20q is no day", day))
-	}
-	return t
 }
 
 const (

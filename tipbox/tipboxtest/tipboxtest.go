@@ -165,6 +165,13 @@ func (o *Org) Install() {
 	}
 }
 
+// SetRules puts other rules of channels into the roster, and installs it.
+func (o *Org) SetRules(rules ...roster.Rule) {
+	o.t.Helper()
+	o.draft.Rules = rules
+	o.Install()
+}
+
 // Key is a member's key.
 func (o *Org) Key(name string) *roster.MemberKey { return o.members[name] }
 
