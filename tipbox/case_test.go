@@ -1,6 +1,7 @@
 package tipbox_test
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"tipbox/crypto/roster"
+	"tipbox/store"
 	"tipbox/tipbox"
 	"tipbox/tipbox/tipboxtest"
 )
@@ -311,4 +313,51 @@ func TestOtherRulesShutNobodyOut(t *testing.T) {
 	o.SetRules()                                              // as it was
 	o.Act("alice", tip, act(tipbox.ActionReply, "thank you")) // and the record is as it must be
 	state(t, o, tip, tipbox.StateClosed)
+}
+
+// TestTipsOfAnEarlierVersionAreTakenUp makes a tip's records what they were before
+// there were cases.
+func TestTipsOfAnEarlierVersionAreTakenUp(t *testing.T) {
+	o, tip := newDesk(t)
+	strip := func(key store.Key) {
+		t.Helper()
+		rec, err := o.Store.Get(ctx, key)
+		var fields map[string]any
+		if err == nil {
+			err = json.Unmarshal(rec.Value, &fields)
+		}
+		for _, name := range []string{"state", "due", "due_for"} {
+			delete(fields, name)
+		}
+		text, jsonErr := json.Marshal(fields)
+		if err = errors.Join(err, jsonErr); err == nil {
+			err = o.Store.Apply(ctx, store.Put(key, text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	strip(store.Key("tip/" + tip))
+	for name := range o.Stored() {
+		if key, ok := strings.CutPrefix(name, "record inbox/"); ok {
+			strip(store.Key("inbox/" + key))
+		}
+		if key, ok := strings.CutPrefix(name, "record due/"); ok {
+			if err := o.Store.Apply(ctx, store.Delete(store.Key("due/"+key))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if item := o.Inbox("alice")[0]; item.State != "" {
+		t.Fatalf("not stripped: %+v", item)
+	}
+	for range 2 {
+		if _, err := o.Service.Sweep(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if item := o.Inbox("alice")[0]; item.State != tipbox.StateReceived || item.Due != "2026-11-29" {
+		t.Errorf("%+v", item)
+	}
+	o.Act("alice", tip, act(tipbox.ActionAck, "We read it."))
 }

@@ -280,6 +280,9 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 	if err := s.finishErasures(ctx); err != nil {
 		unclear = append(unclear, fmt.Errorf("finishing erasures: %w", err))
 	}
+	if err := s.upgrade(ctx); err != nil {
+		unclear = append(unclear, fmt.Errorf("taking up tips of an earlier version: %w", err))
+	}
 	var blobs []string
 	err = s.cfg.Blobs.List(ctx, func(name string, _ int64) error {
 		blobs = append(blobs, name)
@@ -307,6 +310,32 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 		removed++
 	}
 	return removed, errors.Join(unclear...)
+}
+
+// upgrade derives, once, what the records of tips lack that an earlier version
+// wrote, which knew no cases.
+func (s *Service) upgrade(ctx context.Context) error {
+	_, err := s.cfg.Store.Get(ctx, keyCases)
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	err = s.each(ctx, prefixTip, func(rec store.Record) error {
+		id := strings.TrimPrefix(string(rec.Key), string(prefixTip))
+		t, c, err := s.loadChain(ctx, id)
+		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrInvalid) {
+			return nil // as Check says
+		}
+		if err != nil || t.State != "" {
+			return err
+		}
+		changed := *t.tipRecord
+		changed.derive(foldCase(c.events, t.Channel, s.Roster()))
+		return s.cfg.Store.Apply(ctx, append(reindex(id, t.tipRecord, &changed), store.Update(rec.Key, encode(changed), t.revision))...)
+	})
+	if err != nil {
+		return err
+	}
+	return s.cfg.Store.Apply(ctx, store.Put(keyCases, nil))
 }
 
 // namedBlobs returns the blobs that are a tip's, or nil and an error rather
