@@ -316,7 +316,7 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 // wrote, which knew no cases.
 func (s *Service) upgrade(ctx context.Context) error {
 	_, err := s.cfg.Store.Get(ctx, keyCases)
-	if !errors.Is(err, store.ErrNotFound) {
+	if err == nil || !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
 		return err
 	}
 	err = s.each(ctx, prefixTip, func(rec store.Record) error {
@@ -335,7 +335,7 @@ func (s *Service) upgrade(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.cfg.Store.Apply(ctx, store.Put(keyCases, nil))
+	return s.cfg.Store.Apply(ctx, store.Put(keyCases, []byte("cases")))
 }
 
 // namedBlobs returns the blobs that are a tip's, or nil and an error rather

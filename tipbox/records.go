@@ -32,11 +32,11 @@ import (
 //	erased/ID           erasure: who erased that tip
 //	form/ID             formKey
 //	meta/roster         roster.Mark of the newest roster installed
-//	meta/cases          empty: every tip's record knows its case
+//	meta/tips           "cases": every tip's record knows its case
 //	meta/compact/DAY    a tip was erased on that day, and the store not compacted
 const (
 	keyRosterMark = store.Key("meta/roster")
-	keyCases      = store.Key("meta/cases")
+	keyCases      = store.Key("meta/tips")
 	prefixForm    = store.Key("form/")
 	prefixTip     = store.Key("tip/")
 	prefixErased  = store.Key("erased/")
