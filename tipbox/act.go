@@ -69,46 +69,57 @@ type Act struct {
 }
 
 // Act makes the event and the sealed message of what the member does, dated today
-// (2006-01-02), or as the last event if that is later. It refuses what is against
-// a rule as the server does: see RuleError.
+// (2006-01-02), or as the desk's last event if that is later. It refuses what is
+// against a rule as the server does: see RuleError.
 //
 // A vote that completes the channel's quorum makes the finding.
 func (o *OpenedTip) Act(key *roster.MemberKey, today string, a Act) (note, sealed []byte, err error) {
-	e, err := o.chain.next(a.Action, today)
+	u, err := o.Prepare(key.Name(), today, a)
 	if err != nil {
 		return nil, nil, err
 	}
-	e.By, e.Owner, e.Due, e.Recuse = key.Name(), a.Owner, a.Due, a.Recuse
+	note, err = u.sign(key.SigningKey, today, o.chain)
+	return note, u.Sealed, err
+}
+
+// Prepare is Act without the signature, for a machine that has not the key for
+// it.
+func (o *OpenedTip) Prepare(name, today string, a Act) (*Unsigned, error) {
+	e, err := o.chain.next(a.Action, today)
+	if err != nil {
+		return nil, err
+	}
+	e.By, e.Owner, e.Due, e.Recuse = name, a.Owner, a.Due, a.Recuse
 	if m := o.roster.Member(e.By); m == nil || !mayTake(m, o.Channel, a.Action) {
 		step, _ := StepOf(a.Action)
-		return nil, nil, against(RuleRole, "to %s takes the role %v in channel %s", a.Action, step.Roles, o.Channel)
+		return nil, against(RuleRole, "to %s takes the role %v in channel %s", a.Action, step.Roles, o.Channel)
 	}
 	if err := a.validate(o.Case.Round); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	var sealed []byte
 	if a.Action == ActionFinding && !a.Recuse {
 		e.Decides = o.votes(a.Detail.Finding, e.By)+1 >= o.Case.Rule.Quorum
 	}
 	if a.Action == ActionGrant {
 		if sealed, err = o.grant(e, a.Grant); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	} else if a.Action != ActionErase {
 		if sealed, err = o.compose(e, a); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if err := e.validate(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if step, _ := StepOf(a.Action); o.Case.torn && step.From != nil {
-		return nil, nil, against(RulePath, "an entry of the case is lost on the server, so nobody can tell how far it is: have it restored from a backup")
+		return nil, against(RulePath, "an entry of the case is lost on the server, so nobody can tell how far it is: have it restored from a backup")
 	}
 	if err := foldCase(o.chain.events, o.Channel, o.roster).apply(e); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	note, err = e.sign(key.SigningKey)
-	return note, sealed, err
+	return &Unsigned{e, e.By, sealed}, nil
 }
 
 // validate checks what the server cannot see.
@@ -199,6 +210,7 @@ func (o *OpenedTip) roundVotes(before int) map[string]Finding {
 	last := make(map[string]Finding)
 	for _, m := range o.Messages[:before] {
 		switch {
+		case m.Void != "":
 		case m.Action == ActionReverify:
 			clear(last)
 		case m.Action == ActionFinding && m.Event.Recuse:
@@ -224,6 +236,9 @@ func countVotes(votes map[string]Finding, f Finding, besides string) (n int) {
 func (o *OpenedTip) checkDetails() {
 	round := 0
 	for i, m := range o.Messages {
+		if m.Void != "" {
+			continue
+		}
 		if m.Action == ActionReverify {
 			round++
 		}

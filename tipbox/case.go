@@ -116,6 +116,7 @@ var steps = Steps()
 
 // Names of the rules besides the table, as refusals give them.
 const (
+	RuleKey       = "key"       // it is not signed with the key of who might on that day
 	RulePath      = "path"      // the state does not allow the action
 	RuleRole      = "role"      // the member's roles do not
 	RuleRecused   = "recused"   // who recused themselves has no part in the case
@@ -193,11 +194,17 @@ type Case struct {
 	part    map[string]bool // who owned or closed it in this round
 	took    map[string]bool // who had a part in the rounds before, and investigated in this one
 	worked  map[string]bool // who investigated
+	void    map[int]string  // why an event counts for nothing, by its number
+	resumed string          // the day of the source's answer that ended the last pause
+	waited  int             // days of that pause
 	torn    bool            // an event is lost: what follows is taken as it comes
 }
 
 func newCase(channel string, r *roster.Roster) *Case {
-	return &Case{channel: channel, roster: r, part: make(map[string]bool), took: make(map[string]bool), worked: make(map[string]bool)}
+	return &Case{
+		channel: channel, roster: r,
+		part: make(map[string]bool), took: make(map[string]bool), worked: make(map[string]bool), void: make(map[int]string),
+	}
 }
 
 // foldCase takes a chain's events in, one by one. One that is against a rule is
@@ -208,6 +215,7 @@ func foldCase(events []*Event, channel string, r *roster.Roster) *Case {
 	c := newCase(channel, r)
 	for _, e := range events {
 		if err := c.apply(e); err != nil {
+			c.void[e.Number] = err.Error()
 			c.Faults = append(c.Faults, fmt.Sprintf("entry %d, by %s, is void: %v", e.Number, e.By, err))
 		}
 	}
@@ -236,6 +244,12 @@ func (c *Case) apply(e *Event) error {
 	if !ok {
 		return fmt.Errorf("action %.20q: %w", e.Action, ErrInvalid)
 	}
+	switch {
+	case e.void != "":
+		return against(RuleKey, "%s", e.void)
+	case len(entitled(c.roster, e, c.channel)) == 0:
+		return against(RuleRole, "to %s takes the role %v in channel %s, and nobody named %s had it on %s", e.Action, step.Roles, c.channel, e.By, e.Day)
+	}
 	if !c.torn {
 		if err := c.check(step, e); err != nil {
 			return err
@@ -254,15 +268,31 @@ func (c *Case) receive(day string) {
 // resume ends the waiting for the source.
 func (c *Case) resume(day string) {
 	if c.Asked != "" {
-		waited := daysBetween(c.Asked, day)
-		c.Paused += waited
-		c.Due = addDays(c.Due, waited)
+		c.waited, c.resumed = daysBetween(c.Asked, day), day
+		c.pause(c.waited)
 		c.Asked = ""
 	}
 	if c.State == StateAwaiting {
 		c.State = StateInvestigating
 	}
 	c.reckon()
+}
+
+// pause moves the deadlines by days, or back by -days.
+func (c *Case) pause(days int) {
+	c.Paused += days
+	c.Due = addDays(c.Due, days)
+}
+
+// correct takes back what a pause was too long, if a member's entry after it is
+// dated before its end: the day of the source's answer is the word of a server
+// whose clock may have been wrong.
+func (c *Case) correct(day string) {
+	if day < c.resumed {
+		c.pause(-min(c.waited, daysBetween(day, c.resumed)))
+		c.reckon()
+	}
+	c.resumed, c.waited = "", 0
 }
 
 // reckon sets what follows from the days.
@@ -327,8 +357,10 @@ func (c *Case) possible() (actions []string) {
 
 // take moves the case by an event that may be.
 func (c *Case) take(step Step, e *Event) {
+	c.correct(e.Day)
 	if c.State == StateAwaiting && (e.Action == ActionAssign || e.Action == ActionFinding && !e.Recuse) {
 		c.resume(e.Day) // the desk does not wait any longer
+		c.resumed = ""
 	}
 	if c.Acknowledged == "" && (e.Action == ActionAck || e.Action == ActionAccept || e.Action == ActionDecline) {
 		c.Acknowledged = e.Day

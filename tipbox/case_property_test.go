@@ -32,7 +32,13 @@ func TestCaseNeverLeavesThePath(t *testing.T) {
 	reached := make(map[State]bool)
 	members := []string{"ann", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"}
 	rapid.Check(t, func(rt *rapid.T) {
-		c := newCase("bribery", new(roster.Roster))
+		r := new(roster.Roster)
+		for _, name := range members {
+			r.Members = append(r.Members, &roster.Member{
+				Roles: []roster.Role{roster.Investigator, roster.Reviewer}, Channels: []string{"bribery"}, Card: &roster.Card{Name: name},
+			})
+		}
+		c := newCase("bribery", r)
 		day := "2026-11-22"
 		if err := c.apply(&Event{Action: ActionTip, Number: 1, Day: day}); err != nil {
 			rt.Fatal(err)

@@ -120,7 +120,7 @@ func (c *checker) checkThread(ctx context.Context, id string, t *tipRecord) erro
 	}
 	if now := *t; !kase.torn && len(kase.Faults) == 0 {
 		if now.derive(kase); !reflect.DeepEqual(&now, t) {
-			c.problem("tip %s: its record does not have what its events come to", id)
+			c.problem("tip %s: its record does not have what its events come to, by the roster in force: a start of the server mends it", id)
 		}
 	}
 	if len(chain.events) != t.Events || t.Head != "" && chain.head != "" && chain.head != t.Head {
@@ -280,8 +280,8 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 	if err := s.finishErasures(ctx); err != nil {
 		unclear = append(unclear, fmt.Errorf("finishing erasures: %w", err))
 	}
-	if err := s.upgrade(ctx); err != nil {
-		unclear = append(unclear, fmt.Errorf("taking up tips of an earlier version: %w", err))
+	if err := s.Derive(ctx); err != nil {
+		unclear = append(unclear, err)
 	}
 	var blobs []string
 	err = s.cfg.Blobs.List(ctx, func(name string, _ int64) error {
@@ -310,32 +310,6 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 		removed++
 	}
 	return removed, errors.Join(unclear...)
-}
-
-// upgrade derives, once, what the records of tips lack that an earlier version
-// wrote, which knew no cases.
-func (s *Service) upgrade(ctx context.Context) error {
-	_, err := s.cfg.Store.Get(ctx, keyCases)
-	if err == nil || !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
-		return err
-	}
-	err = s.each(ctx, prefixTip, func(rec store.Record) error {
-		id := strings.TrimPrefix(string(rec.Key), string(prefixTip))
-		t, c, err := s.loadChain(ctx, id)
-		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrInvalid) {
-			return nil // as Check says
-		}
-		if err != nil || t.State != "" {
-			return err
-		}
-		changed := *t.tipRecord
-		changed.derive(foldCase(c.events, t.Channel, s.Roster()))
-		return s.cfg.Store.Apply(ctx, append(reindex(id, t.tipRecord, &changed), store.Update(rec.Key, encode(changed), t.revision))...)
-	})
-	if err != nil {
-		return err
-	}
-	return s.cfg.Store.Apply(ctx, store.Put(keyCases, []byte("cases")))
 }
 
 // namedBlobs returns the blobs that are a tip's, or nil and an error rather

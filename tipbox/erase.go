@@ -114,7 +114,7 @@ func (s *Service) retainTip(ctx context.Context, id, day string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if !over(t.State, t.From) || t.Hold || c.last().Day >= day {
+	if !over(t.State, t.From) || t.Hold || c.latestDay() >= day {
 		return false, nil
 	}
 	if c.last().lost {

@@ -39,7 +39,7 @@ type Event struct {
 	Tip    string      `json:"tip"`
 	Number int         `json:"number"` // from 1
 	Action Action      `json:"action"`
-	Day    string      `json:"day"`              // 2006-01-02, never before the event before
+	Day    string      `json:"day"`              // 2006-01-02: see chain.latest
 	Before string      `json:"before,omitempty"` // SHA-256 of the note before, hex
 	Sealed string      `json:"sealed,omitempty"` // SHA-256 of the sealed message, hex; ActionErase and ActionGrant have none
 	Files  []EventFile `json:"files,omitempty"`  // the message's attachments, in its order
@@ -59,6 +59,9 @@ type Event struct {
 	// lost marks the place of an event that is damaged or missing: it has
 	// nothing but Tip, Number and the Day of the event before.
 	lost bool
+
+	// void is why a signed event counts for nothing, as far as its key tells.
+	void string
 }
 
 // An EventFile names a sealed attachment.
@@ -109,36 +112,40 @@ type keyring struct {
 	roster  *roster.Roster // the members'
 }
 
-// verifiers returns the keys that may have signed the event: the source's, or
-// those of who investigated the channel under that name on its day.
-func (k keyring) verifiers(e *Event) []string {
-	switch e.Action {
-	case ActionTip, ActionMessage:
-		if e.By == SourceName {
-			return []string{k.source}
+// verify checks the signature of an event's note: by the source's key, or by
+// one that the member of that name has or had. If it is a key with which the
+// member might not take the action on that day, as of one who had left, the
+// event is not forged, but void.
+func (k keyring) verify(e *Event, signed []byte) error {
+	if e.From() == FromSource {
+		return k.verifyBy(e, signed, k.source)
+	}
+	err := fmt.Errorf("event %d: %.20q of %s by %.40q, who is no member: %w", e.Number, e.Action, e.Day, e.By, ErrInvalid)
+	for _, m := range entitled(k.roster, e, k.channel) {
+		if err = k.verifyBy(e, signed, m.Card.Verifier); err == nil {
+			return nil
 		}
-	default:
-		var keys []string
-		for _, m := range k.roster.On(e.Day, e.By) {
-			if mayTake(m, k.channel, e.Action) {
-				keys = append(keys, m.Card.Verifier)
-			}
+	}
+	for _, m := range k.roster.Ever(e.By) {
+		if err = k.verifyBy(e, signed, m.Card.Verifier); err == nil {
+			e.void = fmt.Sprintf("the key that signed it might not %s in channel %s on %s", e.Action, k.channel, e.Day)
+			return nil
 		}
-		return keys
+	}
+	return err
+}
+
+func (k keyring) verifyBy(e *Event, signed []byte, verifier string) error {
+	if _, err := roster.Verify(signed, verifier); err != nil {
+		return fmt.Errorf("event %d: %w: %w", e.Number, ErrInvalid, err)
 	}
 	return nil
 }
 
-// verify checks the signature of an event's note.
-func (k keyring) verify(e *Event, signed []byte) error {
-	err := fmt.Errorf("event %d: %.20q of %s by %.40q, who might not: %w", e.Number, e.Action, e.Day, e.By, ErrInvalid)
-	for _, verifier := range k.verifiers(e) {
-		if _, err = roster.Verify(signed, verifier); err == nil {
-			return nil
-		}
-		err = fmt.Errorf("event %d: %w: %w", e.Number, ErrInvalid, err)
-	}
-	return err
+// entitled are those who went by the event's name on its day and might take its
+// action.
+func entitled(r *roster.Roster, e *Event, channel string) []*roster.Member {
+	return slices.DeleteFunc(r.On(e.Day, e.By), func(m *roster.Member) bool { return !mayTake(m, channel, e.Action) })
 }
 
 // parseEvent reads an event and checks its form. The signature is not checked:
@@ -215,10 +222,12 @@ type chain struct {
 	events []*Event
 	hashes []string // SHA-256 of each note, hex; "" of a lost one
 	head   string   // that of the last; "" if there is none, or it is lost and unknown
+
+	days map[string]string // see latest
 }
 
-// readChain reads a tip's whole list: every number, every link, days that never
-// go back. With keys it checks every signature too; the server, which checked
+// readChain reads a tip's whole list: every number, every link, the order of
+// days. With keys it checks every signature too; the server, which checked
 // each before it appended it, does without, so that a card lost from the roster
 // shuts no source out.
 //
@@ -272,13 +281,21 @@ func (c *chain) extend(e *Event, signed []byte) error {
 		return fmt.Errorf("number %d where %d must be: %w", e.Number, len(c.events)+1, ErrInvalid)
 	case e.Before != c.head && (c.head != "" || len(c.events) == 0):
 		return fmt.Errorf("it does not follow the event before it: %w", ErrInvalid)
-	case len(c.events) > 0 && e.Day < c.last().Day:
-		return fmt.Errorf("its day %s is before the last, %s: %w", e.Day, c.last().Day, ErrInvalid)
+	case e.Day < c.latest(e.From()):
+		return fmt.Errorf("its day %s is before the last, %s: %w", e.Day, c.latest(e.From()), ErrInvalid)
 	}
-	c.events = append(c.events, e)
-	c.head = hash(signed)
-	c.hashes = append(c.hashes, c.head)
+	c.take(e, hash(signed))
 	return nil
+}
+
+func (c *chain) take(e *Event, head string) {
+	c.events = append(c.events, e)
+	c.hashes = append(c.hashes, head)
+	c.head = head
+	if c.days == nil {
+		c.days = make(map[string]string)
+	}
+	c.days[e.From()] = e.Day
 }
 
 // has reports whether the source has sent a message with that once.
@@ -288,15 +305,23 @@ func (c *chain) has(once string) bool {
 
 func (c *chain) last() *Event { return c.events[len(c.events)-1] }
 
-// next is the event that would follow, on that day or the last event's. If the
-// last one is lost without a trace, none can.
+// latest is the latest day of the events of FromSource or FromDesk, before which
+// no further one can be. The source's are dated by the server's clock and the
+// desk's by the members': neither may drag the other ahead.
+func (c *chain) latest(from string) string { return c.days[from] }
+
+// latestDay is the latest day of all events.
+func (c *chain) latestDay() string { return max(c.latest(FromSource), c.latest(FromDesk)) }
+
+// next is the event that would follow, on that day or that of the last event
+// from there. If the last one is lost without a trace, none can.
 func (c *chain) next(action Action, day string) (*Event, error) {
 	e := &Event{Tip: c.tip, Number: 1, Action: action, Day: day}
 	if len(c.events) > 0 {
 		if c.head == "" {
 			return nil, fmt.Errorf("tip %s: its last message is lost, so none can follow: %w", c.tip, store.ErrCorrupt)
 		}
-		e.Number, e.Before, e.Day = len(c.events)+1, c.head, max(day, c.last().Day)
+		e.Number, e.Before, e.Day = len(c.events)+1, c.head, max(day, c.latest(e.From()))
 	}
 	return e, nil
 }

@@ -400,8 +400,8 @@ func TestSweepRemovesWhatNoMessageNames(t *testing.T) {
 }
 
 // TestWhoCouldNotSignIsNotHeard lets a server with the keys of members who may
-// not answer write into a thread: what it seals opens, but is not signed by
-// somebody who could.
+// not answer write into a thread: what it seals opens, but counts for nothing,
+// and hides nothing. What no member ever signed is refused.
 func TestWhoCouldNotSignIsNotHeard(t *testing.T) {
 	o := tipboxtest.New(t, tipboxtest.Config{})
 	o.Enter("dora", &roster.Member{Roles: []roster.Role{roster.Investigator}, Channels: []string{"bribery"}})
@@ -420,21 +420,37 @@ func TestWhoCouldNotSignIsNotHeard(t *testing.T) {
 	}
 	for _, c := range []struct {
 		by, day string
-		heard   bool
+		why     string
 	}{
-		{"alice", "2026-11-23", true},
-		{"bob", "2026-11-22", true}, // still a member on that day
-		{"bob", "2026-11-23", false},
-		{"carol", "2026-11-22", false}, // a reviewer
-		{"dora", "2026-11-22", false},  // of another channel
+		{"alice", "2026-11-23", ""},
+		{"bob", "2026-11-22", ""}, // still a member on that day
+		{"bob", "2026-11-23", "the key that signed it might not reply in channel off-book-funds on 2026-11-23"},
+		{"carol", "2026-11-22", "might not reply"}, // a reviewer
+		{"dora", "2026-11-22", "might not reply"},  // of another channel
 	} {
 		file := clone(t, good)
 		file.Events = append(file.Events, tipbox.SealedEvent{Sealed: sealed, Note: event(t, o.Key(c.by).SigningKey, tipbox.Event{
 			Tip: id, Number: 2, Action: tipbox.ActionReply, Day: c.day, Before: sha([]byte(good.Events[0].Note)), Sealed: sha(sealed),
 		})})
 		opened, err := tipbox.OpenTip(file, id, o.Key("alice"), o.Service.Roster())
-		if c.heard != (err == nil) {
-			t.Errorf("%s on %s: %+v, %v", c.by, c.day, opened, err)
+		if err != nil || opened.Messages[0].Text != "one" {
+			t.Fatalf("%s on %s: %+v, %v", c.by, c.day, opened, err)
+		}
+		if why := opened.Messages[1].Void; !strings.Contains(why, c.why) || (c.why == "") != (why == "") || len(opened.Faults) != min(len(why), 1) {
+			t.Errorf("%s on %s: %q, faults %q", c.by, c.day, why, opened.Faults)
+		}
+	}
+	stranger, err := roster.NewSigningKey("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []*roster.SigningKey{stranger, o.Root} {
+		file := clone(t, good)
+		file.Events = append(file.Events, tipbox.SealedEvent{Sealed: sealed, Note: event(t, key, tipbox.Event{
+			Tip: id, Number: 2, Action: tipbox.ActionReply, Day: "2026-11-22", Before: sha([]byte(good.Events[0].Note)), Sealed: sha(sealed),
+		})})
+		if opened, err := tipbox.OpenTip(file, id, o.Key("alice"), o.Service.Roster()); err == nil || opened != nil {
+			t.Errorf("by a stranger's key named %s: %+v, %v", key.Name(), opened, err)
 		}
 	}
 }

@@ -29,6 +29,11 @@ type InboxItem struct {
 	Due    string `json:"due,omitempty"`     // the next deadline
 	DueFor Action `json:"due_for,omitempty"` // what must be done by then
 	Hold   bool   `json:"hold,omitempty"`
+
+	Votes   []string `json:"votes,omitempty"`   // who voted in this round
+	Recused []string `json:"recused,omitempty"` // who takes no part
+	Took    []string `json:"took,omitempty"`    // who had a part that keeps them from a re-verification
+	Worked  []string `json:"worked,omitempty"`  // who investigated, and so does not close
 }
 
 // An InboxFilter says which tips to list: those whose case is not over, unless it
@@ -319,7 +324,7 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	if _, err := roster.Verify(note, m.Card.Verifier); err != nil {
 		return fmt.Errorf("it is not signed with the key of %s in the roster: %w", m.Name(), ErrForbidden)
 	}
-	if err := s.checkDay(e.Day); err != nil && (e.Day != c.last().Day || e.Day < s.Today()) {
+	if err := s.checkDay(e.Day); err != nil && (e.Day != c.latest(FromDesk) || e.Day < s.Today()) {
 		return err
 	}
 	kase := foldCase(c.events, t.Channel, s.Roster())

@@ -43,6 +43,7 @@ type Message struct {
 	Text   string
 	Files  []Attachment
 	Event  *Event  // what is in the clear of it
+	Void   string  // why it counts for nothing, if it does not
 	Detail *Detail // of a case's event, or nil
 
 	// Err tells why the message could not be opened, if it could not; then
@@ -58,9 +59,9 @@ type Attachment struct {
 }
 
 // OpenTip opens the file of tip id with a member's key and checks all of it:
-// that the keyslot is this tip's, that every event is signed by the source or
-// by who investigated the channel on its day and follows the one before, and
-// that every message is the one that was signed.
+// that the keyslot is this tip's, that every event is signed by the source or by
+// a member and follows the one before, and that every message is the one that was
+// signed. What a member signed who might not is void.
 //
 // The source's key is taken from the keyslot, which only somebody who knew the
 // tip's key can have made: a server that was taken over after the tip came in
@@ -77,13 +78,7 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 	if err != nil {
 		return nil, fmt.Errorf("tip %s: %w", id, err)
 	}
-	notes := make([][]byte, len(file.Events))
-	for i, e := range file.Events {
-		if e.Note != "" {
-			notes[i] = []byte(e.Note)
-		}
-	}
-	c, err := readChain(id, notes, file.Head, &keyring{source: slot.Source, channel: slot.Channel, roster: r})
+	c, err := readChain(id, file.notes(), file.Head, &keyring{source: slot.Source, channel: slot.Channel, roster: r})
 	if err != nil {
 		return nil, err
 	}
@@ -97,47 +92,73 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 		}
 	}
 	for i, e := range c.events {
-		m := Message{Number: e.Number, Action: e.Action, From: e.From(), Day: e.Day, Event: e}
-		if m.From == FromDesk {
-			m.By = e.By
-		}
-		if e.lost || e.Sealed != "" && len(file.Events[i].Sealed) == 0 {
-			m.Err = fmt.Errorf("message %d of tip %s is damaged or missing on the server: %w", e.Number, id, ErrInvalid)
-			o.Messages = append(o.Messages, m)
-			continue
-		}
-		if e.Sealed == "" {
-			o.Messages = append(o.Messages, m)
-			continue
-		}
-		doc, err := openDocument(e, file.Events[i].Sealed, slot.Key.Identity())
-		if err != nil {
-			m.Err = err
-			o.Messages = append(o.Messages, m)
-			continue
-		}
-		m.Lang, m.Text, m.Detail = doc.Lang, doc.Text, doc.Detail
-		if len(doc.Desk) > 0 {
-			detail, err := seal.OpenMessage(doc.Desk, slot.Key.Identity())
-			if err == nil {
-				m.Detail = new(Detail)
-				err = decodeStrict(detail, m.Detail)
-			}
-			if err != nil {
-				m.Err = fmt.Errorf("message %d of tip %s, by %s: %w: %w", e.Number, id, e.By, ErrUnreadable, err)
-			}
-		}
-		if e.Number == 1 {
-			o.LeftOut = doc.LeftOut
-		}
-		for j, f := range doc.Files {
-			m.Files = append(m.Files, Attachment{f, e.Files[j]})
-		}
-		o.Messages = append(o.Messages, m)
+		o.Messages = append(o.Messages, o.message(e, file.Events[i].Sealed))
 	}
 	o.Faults = append(o.Faults, o.Case.Faults...)
 	o.checkDetails()
 	return o, nil
+}
+
+// notes are the events' notes, nil for one that is lost.
+func (file *TipFile) notes() [][]byte {
+	notes := make([][]byte, len(file.Events))
+	for i, e := range file.Events {
+		if e.Note != "" {
+			notes[i] = []byte(e.Note)
+		}
+	}
+	return notes
+}
+
+// message opens the sealed message of an event.
+func (o *OpenedTip) message(e *Event, sealed []byte) Message {
+	m := Message{Number: e.Number, Action: e.Action, From: e.From(), Day: e.Day, Event: e, Void: o.Case.void[e.Number]}
+	if m.From == FromDesk {
+		m.By = e.By
+	}
+	if e.lost || e.Sealed != "" && len(sealed) == 0 {
+		m.Err = fmt.Errorf("message %d of tip %s is damaged or missing on the server: %w", e.Number, o.Tip, ErrInvalid)
+		return m
+	}
+	if e.Sealed == "" {
+		return m
+	}
+	key := o.Slot.Key.Identity()
+	doc, err := openDocument(e, sealed, key)
+	if err != nil {
+		m.Err = err
+		return m
+	}
+	m.Lang, m.Text, m.Detail = doc.Lang, doc.Text, doc.Detail
+	if len(doc.Desk) > 0 {
+		detail, err := seal.OpenMessage(doc.Desk, key)
+		if err == nil {
+			m.Detail = new(Detail)
+			err = decodeStrict(detail, m.Detail)
+		}
+		if err != nil {
+			m.Err = fmt.Errorf("message %d of tip %s, by %s: %w: %w", e.Number, o.Tip, e.By, ErrUnreadable, err)
+		}
+	}
+	if e.Number == 1 {
+		o.LeftOut = doc.LeftOut
+	}
+	for j, f := range doc.Files {
+		m.Files = append(m.Files, Attachment{f, e.Files[j]})
+	}
+	return m
+}
+
+// Ahead returns the first entry that is dated over a day after today
+// (2006-01-02), or nil: a clock was wrong, here, at the server or at a member's.
+func (o *OpenedTip) Ahead(today string) *Event {
+	limit := addDays(today, 1)
+	for _, e := range o.chain.events {
+		if !e.lost && e.Day > limit {
+			return e
+		}
+	}
+	return nil
 }
 
 // Open decrypts an attachment from its sealed bytes. See seal.OpenAttachment:

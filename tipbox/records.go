@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,11 +33,11 @@ import (
 //	erased/ID           erasure: who erased that tip
 //	form/ID             formKey
 //	meta/roster         roster.Mark of the newest roster installed
-//	meta/tips           "cases": every tip's record knows its case
+//	meta/tips           what all tips' records are derived by: see Service.Derive
 //	meta/compact/DAY    a tip was erased on that day, and the store not compacted
 const (
 	keyRosterMark = store.Key("meta/roster")
-	keyCases      = store.Key("meta/tips")
+	keyDerived    = store.Key("meta/tips")
 	prefixForm    = store.Key("form/")
 	prefixTip     = store.Key("tip/")
 	prefixErased  = store.Key("erased/")
@@ -164,6 +165,10 @@ type tipRecord struct {
 	DueFor  Action   `json:"due_for,omitempty"`
 	Hold    bool     `json:"hold,omitempty"`
 	Granted []string `json:"granted,omitempty"` // of the Readers, those let in later
+	Votes   []string `json:"votes,omitempty"`   // see InboxItem
+	Recused []string `json:"recused,omitempty"`
+	Took    []string `json:"took,omitempty"`
+	Worked  []string `json:"worked,omitempty"`
 }
 
 // derive takes over what the events come to. Where one is lost they come to
@@ -173,6 +178,8 @@ func (t *tipRecord) derive(c *Case) {
 		return
 	}
 	t.State, t.Owner, t.Hold = c.State, c.Owner, c.Hold
+	t.Votes, t.Recused = append([]string(nil), c.Votes...), append([]string(nil), c.Recused...)
+	t.Took, t.Worked = c.Took(), slices.Sorted(maps.Keys(c.worked))
 	t.Due, t.DueFor = c.Deadline()
 }
 
@@ -181,6 +188,7 @@ func (t *tipRecord) item(id string) InboxItem {
 		Tip: id, Channel: t.Channel, Day: t.Day, News: t.News,
 		From: t.From, Messages: t.Events, Files: t.Files, Readers: t.Readers,
 		State: t.State, Owner: t.Owner, Due: t.Due, DueFor: t.DueFor, Hold: t.Hold,
+		Votes: t.Votes, Recused: t.Recused, Took: t.Took, Worked: t.Worked,
 	}
 }
 

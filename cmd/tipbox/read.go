@@ -9,7 +9,7 @@ import (
 )
 
 type readCmd struct {
-	Tip string `arg:"" help:"The tip, as the inbox names it."`
+	tipArg
 }
 
 func (*readCmd) Help() string {
@@ -26,50 +26,51 @@ type readMessage struct {
 	Text   string        `json:"text"`
 	Files  []tipbox.File `json:"files,omitempty"`
 	Error  string        `json:"error,omitempty"`
+	Void   string        `json:"void,omitempty"`
+}
+
+// A readTip is a tip as --json prints it.
+type readTip struct {
+	Tip      string        `json:"tip"`
+	Channel  string        `json:"channel"`
+	Day      string        `json:"day"`
+	Messages []readMessage `json:"messages"`
 }
 
 func (c *readCmd) Run(a *app) error {
-	s, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, tip, err := s.open(a, c.Tip)
-	if err != nil {
-		return err
-	}
-	var failed error
-	var messages []readMessage
-	for _, m := range tip.Messages {
-		r := readMessage{Number: m.Number, From: m.From, By: m.By, Day: m.Day, Lang: m.Lang, Text: m.Text}
-		for _, f := range m.Files {
-			r.Files = append(r.Files, f.File)
-		}
-		if m.Err != nil {
-			r.Error, failed = m.Err.Error(), m.Err
-		}
-		messages = append(messages, r)
-	}
-	if a.json {
-		err = a.printJSON(struct {
-			Tip      string        `json:"tip"`
-			Channel  string        `json:"channel"`
-			Day      string        `json:"day"`
-			Messages []readMessage `json:"messages"`
-		}{tip.Tip, tip.Channel, tip.Day, messages})
+	return a.forTips(c.Tip, func(s *session, tip string) (*result, error) {
+		_, opened, err := s.open(a, tip)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return failed
-	}
+		doc := &readTip{Tip: opened.Tip, Channel: opened.Channel, Day: opened.Day}
+		var failed error
+		for _, m := range opened.Messages {
+			r := readMessage{Number: m.Number, From: m.From, By: m.By, Day: m.Day, Lang: m.Lang, Text: m.Text, Void: m.Void}
+			for _, f := range m.Files {
+				r.Files = append(r.Files, f.File)
+			}
+			if m.Err != nil {
+				r.Error, failed = m.Err.Error(), m.Err
+			}
+			doc.Messages = append(doc.Messages, r)
+		}
+		return &result{doc: doc, print: func() { a.printTip(doc) }}, failed
+	})
+}
+
+func (a *app) printTip(tip *readTip) {
 	files := 0
 	a.print("Tip %s, %s, received on %s\n", tip.Tip, cleanLine(tip.Channel), tip.Day)
-	for _, m := range messages {
+	for _, m := range tip.Messages {
 		who := "the source"
 		if m.From == tipbox.FromDesk {
 			who = m.By + " (desk)"
 		}
 		a.print("\n--- message %d, %s, from %s ---\n", m.Number, m.Day, cleanLine(who))
+		if m.Void != "" {
+			a.print("[counts for nothing: %s]\n", cleanLine(m.Void))
+		}
 		if m.Error != "" {
 			a.print("[cannot be opened: %s]\n", cleanLine(m.Error))
 		}
@@ -84,7 +85,6 @@ func (c *readCmd) Run(a *app) error {
 	if files > 0 {
 		a.say("\nTo save the files: tipbox save %s -o DIR\n", tip.Tip)
 	}
-	return failed
 }
 
 // quoted puts a bar before each line of a text, so that none can pass for one of

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/text/unicode/norm"
@@ -107,7 +108,7 @@ func (c *rosterAddCmd) Run(a *app) error {
 	for _, role := range c.Role {
 		m.Roles = append(m.Roles, roster.Role(role))
 	}
-	if err := draft.Add(m, today()); err != nil {
+	if err := draft.Add(m, roster.AtSigning); err != nil {
 		return err
 	}
 	if err := a.writeDraft(draft); err != nil {
@@ -135,11 +136,13 @@ func (c *rosterAddCmd) addServer(a *app, draft *roster.Roster, verifier string) 
 }
 
 type rosterRemoveCmd struct {
-	Name string `arg:"" help:"The member's name, or a server's verifier key."`
+	Name  string `arg:"" help:"The member's name, or a server's verifier key."`
+	Until string `help:"The last day on which the key was the member's, 2006-01-02, if it was stolen or given up before: what it signed since counts for nothing." placeholder:"DAY"`
 }
 
 func (*rosterRemoveCmd) Help() string {
-	return "Example: tipbox --home root roster remove alice\n\nWhat was sealed to the member stays readable with the member's key; new tips are not sealed to it."
+	return "Example: tipbox --home root roster remove alice\n\nWhat was sealed to the member stays readable with the member's key; new tips are not sealed to it. " +
+		"What the member signed up to the day after the signature of the roster still counts: put it into the server's folder by then."
 }
 
 func (c *rosterRemoveCmd) Run(a *app) error {
@@ -147,9 +150,16 @@ func (c *rosterRemoveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	until := roster.AtSigning
+	if c.Until != "" {
+		if _, err := time.Parse(time.DateOnly, c.Until); err != nil || c.Until > today() {
+			return usageError{fmt.Errorf("--until %q is no day up to today: write it as 2006-01-02", c.Until)}
+		}
+		until = c.Until
+	}
 	servers := len(draft.Servers)
 	draft.Servers = slices.DeleteFunc(draft.Servers, func(s string) bool { return s == c.Name })
-	if len(draft.Servers) == servers && !draft.Remove(c.Name, today()) {
+	if len(draft.Servers) == servers && !draft.Remove(c.Name, until) {
 		return fmt.Errorf("%s is not in the roster", c.Name)
 	}
 	if err := a.writeDraft(draft); err != nil {
@@ -313,7 +323,11 @@ func (a *app) showRoster(r *roster.Roster) error {
 			cleanLine(m.Unit), cleanLine(m.Title), m.Card.Fingerprint())
 	}
 	for _, m := range r.Former {
-		fmt.Fprintf(w, "%s\tuntil %s\t\t\t\t%s\n", m.Name(), m.Until, m.Card.Fingerprint())
+		until := m.Until
+		if until == roster.AtSigning {
+			until = "the day after it is signed"
+		}
+		fmt.Fprintf(w, "%s\tuntil %s\t\t\t\t%s\n", m.Name(), until, m.Card.Fingerprint())
 	}
 	return w.Flush()
 }

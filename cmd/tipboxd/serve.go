@@ -179,6 +179,9 @@ func (f *folder) renewRoster(ctx context.Context, a *app) bool {
 	}
 	if now := f.service.Roster().Serial; now != before {
 		a.log.Info("new roster", "serial", now)
+		if err := f.service.Derive(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("deadlines are as the roster before had them: the next start goes on", "error", err)
+		}
 	}
 	return true
 }

@@ -120,8 +120,19 @@ func (r *Roster) Draft() []byte {
 	return out.Bytes()
 }
 
-// Sign signs the roster as it is with the root key.
+// AtSigning is the day that a former member ends who is struck from a draft: the
+// day after it is signed. So what the member signs until the servers have the new
+// roster still counts.
+const AtSigning = "9999-12-31"
+
+// Sign signs the roster as it is with the root key. Members whose end is
+// AtSigning end on the day after the roster's.
 func (r *Roster) Sign(root *SigningKey) ([]byte, error) {
+	for _, m := range r.Former {
+		if m.Until == AtSigning {
+			m.Until = r.addDays(r.Day, 1, false)
+		}
+	}
 	if err := r.validate(); err != nil {
 		return nil, fmt.Errorf("signing the roster: %w", err)
 	}
@@ -176,8 +187,8 @@ func Open(signed []byte, rootVerifier string, last Mark) (*Roster, error) {
 	return r, nil
 }
 
-// Add enters a member from that day on (2006-01-02), or enters them anew in
-// place of the one of that name, who becomes a former member.
+// Add enters a member, or enters them anew in place of the one of that name,
+// who becomes a former member that ends on that day (2006-01-02), or AtSigning.
 func (r *Roster) Add(m *Member, day string) error {
 	card, err := ParseCard(m.CardText)
 	if err != nil {
@@ -196,7 +207,7 @@ func (r *Roster) Add(m *Member, day string) error {
 }
 
 // Remove makes the member of that name a former one as of that day
-// (2006-01-02), and reports whether there was one.
+// (2006-01-02), or AtSigning, and reports whether there was one.
 func (r *Roster) Remove(name, day string) bool {
 	m := r.Member(name)
 	if m == nil {
@@ -219,6 +230,11 @@ func (r *Roster) On(day, name string) []*Member {
 	return slices.DeleteFunc(slices.Concat(r.Members, r.Former), func(m *Member) bool {
 		return m.Name() != name || m.Until != "" && m.Until < day
 	})
+}
+
+// Ever returns who goes or went by that name, on whatever day.
+func (r *Roster) Ever(name string) []*Member {
+	return slices.DeleteFunc(slices.Concat(r.Members, r.Former), func(m *Member) bool { return m.Name() != name })
 }
 
 // Member returns the member of that name, or nil.
