@@ -240,7 +240,7 @@ func (c *checker) checkAll(ctx context.Context) error {
 		}
 		parts := strings.Split(string(rec.Key), "/")
 		switch parts[0] {
-		case "tip", "box", "erased", "inbox", "over", "due", "owner", "granted":
+		case "tip", "box", "erased", "inbox", "over", "state", "due", "owner", "granted":
 		case "slots", "event", "sealed":
 			if len(parts) < 2 {
 				c.problem("record %s belongs to no tip", rec.Key)

@@ -270,4 +270,3 @@ func TestNowIsWhatComesNext(t *testing.T) {
 	o.Act("carol", tip, act(tipbox.ActionReverify, "again"))
 	check("reverifying", needs{"alice": "assign", "bob": "assign", "rita": "finding"})
 }
-

@@ -1,24 +1,28 @@
 package tipbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tipbox/crypto/roster"
 	"tipbox/store"
 )
 
-// derivedBy is what tips' records are derived by besides their events: the
-// version of their form, and the parts of a roster that tell what a case comes to.
+// derivedVersion is that of what is derived. An earlier one has other indexes.
+const derivedVersion = "2 "
+
+// derivedBy is what tips' records are derived by besides their events: the parts
+// of a roster that tell what a case comes to.
 func derivedBy(r *roster.Roster) string {
-	return hash(encode(struct {
-		Version            int
+	return derivedVersion + hash(encode(struct {
 		Rules              []roster.Rule
 		Holidays, Workdays []string
 		Former             []*roster.Member
-	}{2, r.Rules, r.Holidays, r.Workdays, r.Former}))
+	}{r.Rules, r.Holidays, r.Workdays, r.Former}))
 }
 
 // Derive brings what the records of tips have of their cases in line with the
@@ -31,11 +35,12 @@ func (s *Service) Derive(ctx context.Context) error {
 	if err == nil && mark.Err == nil && string(mark.Value) == derivedBy(r) {
 		return nil
 	}
+	all := !strings.HasPrefix(string(mark.Value), derivedVersion)
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
 		return err
 	}
 	err = s.each(ctx, prefixTip, func(rec store.Record) error {
-		err := s.deriveTip(ctx, strings.TrimPrefix(string(rec.Key), string(prefixTip)), r)
+		err := s.deriveTip(ctx, strings.TrimPrefix(string(rec.Key), string(prefixTip)), r, all)
 		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrInvalid) || errors.Is(err, store.ErrNotFound) {
 			return nil // as Check says, or erased meanwhile
 		}
@@ -47,7 +52,9 @@ func (s *Service) Derive(ctx context.Context) error {
 	return s.cfg.Store.Apply(ctx, store.Put(keyDerived, []byte(derivedBy(r))))
 }
 
-func (s *Service) deriveTip(ctx context.Context, id string, r *roster.Roster) error {
+// deriveTip derives a tip's record, and what is derived of that: all of it, or
+// what is not as it was.
+func (s *Service) deriveTip(ctx context.Context, id string, r *roster.Roster, all bool) error {
 	for range tries {
 		t, c, err := s.loadChain(ctx, id)
 		if err != nil {
@@ -55,10 +62,15 @@ func (s *Service) deriveTip(ctx context.Context, id string, r *roster.Roster) er
 		}
 		changed := *t.tipRecord
 		changed.derive(foldCase(c.events, t.Channel, r))
-		if string(encode(changed)) == string(encode(t.tipRecord)) {
+		if !all && bytes.Equal(encode(changed), encode(t.tipRecord)) {
 			return nil
 		}
-		err = s.cfg.Store.Apply(ctx, append(reindex(id, t.tipRecord, &changed), store.Update(keyTip(id), encode(changed), t.revision))...)
+		changes := reindex(id, t.tipRecord, &changed)
+		if all {
+			changes = slices.DeleteFunc(changes, func(c store.Change) bool { return c.Op != store.OpDelete })
+			changes = append(changes, reindex(id, nil, &changed)...)
+		}
+		err = s.cfg.Store.Apply(ctx, append(changes, store.Update(keyTip(id), encode(changed), t.revision))...)
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}

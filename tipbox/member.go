@@ -40,7 +40,7 @@ type InboxItem struct {
 // says otherwise. Empty fields leave nothing out.
 type InboxFilter struct {
 	Channel string
-	State   State  // one that is over lists those
+	State   State
 	Owner   string // a member's name
 	Over    bool   // list what is declined or closed instead
 	ByDue   bool   // list what has a deadline, the earliest first
@@ -48,7 +48,7 @@ type InboxFilter struct {
 
 func (f InboxFilter) has(i InboxItem) bool {
 	return (f.Channel == "" || i.Channel == f.Channel) && (f.State == "" || i.State == f.State) &&
-		(f.Owner == "" || i.Owner == f.Owner) && over(i.State, i.From) == f.Over && (!f.ByDue || i.Due != "")
+		(f.Owner == "" || i.Owner == f.Owner) && (f.State != "" || over(i.State, i.From) == f.Over) && (!f.ByDue || i.Due != "")
 }
 
 // prefixes are the lists that have what the filter asks for, of which the member
@@ -58,6 +58,8 @@ func (f InboxFilter) prefixes(m *roster.Member) (prefixes []store.Key) {
 	switch {
 	case f.ByDue:
 		list = keyDue
+	case f.State != "":
+		list = func(channel string) store.Key { return keyState(channel, f.State) }
 	case f.Over:
 		list = keyOver
 	case f.Owner != "":
@@ -85,7 +87,6 @@ func (s *Service) Inbox(ctx context.Context, m *roster.Member, filter InboxFilte
 	if err := s.mayRead(m); err != nil {
 		return nil, "", err
 	}
-	filter.Over = filter.Over || filter.State.Over()
 	if filter.Owner != "" && roster.CheckName(filter.Owner) != nil {
 		return nil, "", fmt.Errorf("owner %.40q: %w", filter.Owner, ErrInvalid)
 	}

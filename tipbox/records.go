@@ -27,6 +27,7 @@ import (
 //	box/HASH            the ID of the tip whose mailbox locator has that hash
 //	inbox/CHANNEL/D/ID  InboxItem; D orders by the last news, newest first
 //	over/CHANNEL/D/ID   the same, of a case that is declined or closed
+//	state/CHANNEL/STATE/D/ID  empty: a tip whose case is in that state
 //	due/CHANNEL/DAY/ID  empty: the next deadline of that tip
 //	owner/NAME/D/ID     empty: whose case that tip is
 //	granted/NAME/D/ID   empty: who was let in later
@@ -53,9 +54,12 @@ func keySealeds(id string) store.Key       { return store.Key("sealed/" + id + "
 func keyForm(id string) store.Key          { return prefixForm + store.Key(id) }
 func keyInbox(channel string) store.Key    { return store.Key("inbox/" + channel + "/") }
 func keyOver(channel string) store.Key     { return store.Key("over/" + channel + "/") }
-func keyDue(channel string) store.Key      { return store.Key("due/" + channel + "/") }
-func keyOwner(name string) store.Key       { return store.Key("owner/" + name + "/") }
-func keyGranted(name string) store.Key     { return store.Key("granted/" + name + "/") }
+func keyState(channel string, s State) store.Key {
+	return store.Key("state/" + channel + "/" + string(s) + "/")
+}
+func keyDue(channel string) store.Key  { return store.Key("due/" + channel + "/") }
+func keyOwner(name string) store.Key   { return store.Key("owner/" + name + "/") }
+func keyGranted(name string) store.Key { return store.Key("granted/" + name + "/") }
 
 // keyInboxItem is the key of the tip's one line in an inbox.
 func keyInboxItem(t *tipRecord, id string) store.Key {
@@ -67,7 +71,7 @@ func keyInboxItem(t *tipRecord, id string) store.Key {
 }
 
 // indexPrefixes are those of all records that indexes makes.
-var indexPrefixes = []store.Key{"inbox/", "over/", "due/", "owner/", "granted/"}
+var indexPrefixes = []store.Key{"inbox/", "over/", "state/", "due/", "owner/", "granted/"}
 
 // over reports whether a case asks nothing more of the desk: it is declined or
 // closed, and the source has not written since.
@@ -78,6 +82,9 @@ func over(state State, lastFrom string) bool { return state.Over() && lastFrom =
 func (t *tipRecord) indexes(id string) []store.Record {
 	at := store.Key(newestFirst(t.News) + "/" + id)
 	all := []store.Record{{Key: keyInboxItem(t, id), Value: encode(t.item(id))}}
+	if t.State != "" {
+		all = append(all, store.Record{Key: keyState(t.Channel, t.State) + at})
+	}
 	if t.Due != "" {
 		all = append(all, store.Record{Key: keyDue(t.Channel) + store.Key(t.Due+"/"+id)})
 	}

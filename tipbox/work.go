@@ -7,7 +7,6 @@ import (
 	"tipbox/crypto/roster"
 )
 
-
 // Now is what the case needs of the member next, or "": it waits for somebody
 // else, for the source, or for nothing. It goes by what is in the clear.
 func (i InboxItem) Now(m *roster.Member) Action {
