@@ -17,11 +17,17 @@ import (
 //  1. one Apply removes the mailbox, the keyslots, the inbox line and the tip's
 //     record, and leaves an erasure in their place. From here on nobody opens
 //     the tip: its key is gone, and the code looks like one never given out.
+//     Unless its source erased it unread, a figure of it stays, under a random key,
+//     and what its awards came to, under others: see awardFigure.
 //  2. its blobs, then its messages, are removed.
 //  3. the erasure is noted as done.
 //
 // A crash leaves an erasure that is not done; Sweep finishes it. What is left for
-// good is who erased which tip, on which day. The bytes are gone from the folder
+// good is who erased which tip, on which day; and, of some tip, the channel, the
+// month in which it came, the state of its case and how many days it waited for the
+// acknowledgement and the answer, so that a year's figures outlive what they are
+// of. The one is not kept with the other: counted back from the day of the erasure,
+// those days would come near the day of receipt. The bytes are gone from the folder
 // only after the store was compacted: see Compact.
 type erasure struct {
 	Day  string `json:"day"`
@@ -63,8 +69,12 @@ func (s *Service) eraseSigned(ctx context.Context, m *roster.Member, t *loadedTi
 
 // Retain erases the tips whose channel's rule says so: cases that are closed or
 // declined, KeepDays days after the last that happened in them, unless they are
-// on hold or wait for an answer. It returns how many.
+// on hold or wait for an answer. It returns how many. It also forgets where payouts
+// went that were paid months ago.
 func (s *Service) Retain(ctx context.Context) (erased int, err error) {
+	if err := s.forgetPayouts(ctx); err != nil {
+		return 0, fmt.Errorf("forgetting payouts: %w", err)
+	}
 	for _, c := range s.cfg.Channels {
 		if c.KeepDays <= 0 {
 			continue
@@ -114,7 +124,7 @@ func (s *Service) retainTip(ctx context.Context, id, day string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if !over(t.State, t.From) || t.Hold || c.latestDay() >= day {
+	if !over(t.State, t.From) || t.Hold || c.latestDay() >= day || foldCase(c.events, t.Channel, s.Roster()).awaitsAward(s.Today()) {
 		return false, nil
 	}
 	if c.last().lost {
@@ -130,13 +140,17 @@ func (s *Service) retainTip(ctx context.Context, id, day string) (bool, error) {
 // erase begins an erasure and finishes it. It wraps store.ErrConflict, and has
 // erased nothing, if the tip has changed since it was read.
 func (s *Service) erase(ctx context.Context, id string, t *loadedTip, e erasure) error {
-	err := s.cfg.Store.Apply(ctx, append(reindex(id, t.tipRecord, nil),
+	changes := append(reindex(id, t.tipRecord, nil),
 		store.DeleteAt(keyTip(id), t.revision),
 		store.Delete(t.Box),
 		store.Delete(keySlots(id)),
 		store.Create(keyErased(id), encode(e)),
-	)...)
-	if err != nil {
+	)
+	if e.By != SourceName {
+		changes = append(changes, store.Create(prefixFigure+store.Key(randomID(figureIDLength)), encode(t.figure(s.Today()))))
+	}
+	changes = append(changes, t.keepAwards(s.Today())...)
+	if err := s.cfg.Store.Apply(ctx, changes...); err != nil {
 		return fmt.Errorf("erasing tip %s: %w", id, err)
 	}
 	// It is erased; what is left over is no longer the caller's to wait for.
