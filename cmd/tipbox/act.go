@@ -3,6 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,13 +14,14 @@ import (
 
 	"golang.org/x/text/currency"
 
+	"tipbox/crypto/seal"
 	"tipbox/tipbox"
 	"tipbox/tipbox/desk"
 )
 
 // tipArg and textFlags are what the commands that work a case share.
 type tipArg struct {
-	Tip string `arg:"" help:"The tip, as the inbox names it."`
+	Tip string `arg:"" help:"The tip, as the inbox names it; - reads tips from standard input, one a line."`
 }
 
 type textFlags struct {
@@ -24,12 +29,16 @@ type textFlags struct {
 	File    string  `short:"f" help:"Read the text from FILE." type:"existingfile" placeholder:"FILE" xor:"text"`
 }
 
-// given is the text of the flags, or of standard input if it must be there.
-func (f *textFlags) given(a *app, must bool) (string, error) {
-	if f.Message == nil && f.File == "" && !must {
+// given is the text of the flags, or of standard input if it must be there and
+// the tips are not read from there.
+func (f *textFlags) given(a *app, tip string, must bool) (string, error) {
+	switch flags := f.Message != nil || f.File != ""; {
+	case !flags && !must:
 		return "", nil
+	case !flags && tip == fromInput:
+		return "", usageError{errors.New("tips and text cannot both be read from standard input: give the text with -m or -f")}
 	}
-	text, err := (&replyCmd{Message: f.Message, File: f.File}).text(a)
+	text, err := f.text(a)
 	switch text = strings.TrimPrefix(text, "\uFEFF"); {
 	case err != nil:
 		return "", err
@@ -41,52 +50,93 @@ func (f *textFlags) given(a *app, must bool) (string, error) {
 	return text, nil
 }
 
-// act does something to a case and says what it is now.
+// maxText bounds what is read of a text, in bytes. What is under it and still
+// too long for a message is refused later.
+const maxText = seal.MaxMessage
+
+func (f *textFlags) text(a *app) (string, error) {
+	var in io.Reader = a.stdin
+	switch {
+	case f.Message != nil:
+		return *f.Message, nil
+	case f.File != "":
+		file, err := os.Open(f.File)
+		if err != nil {
+			return "", err
+		}
+		defer file.Close()
+		in = file
+	}
+	data, err := a.wait(func() ([]byte, error) { return io.ReadAll(io.LimitReader(in, maxText+1)) })
+	if len(data) > maxText {
+		return "", fmt.Errorf("the text is over %d bytes: nothing was done", maxText)
+	}
+	return string(data), err
+}
+
+// act does something to cases and says what they are now.
 func (a *app) act(tip string, f *textFlags, mustSay bool, what tipbox.Act) error {
-	text, err := f.given(a, mustSay)
+	text, err := f.given(a, tip, mustSay)
 	if err != nil {
 		return err
 	}
 	what.Text = text
-	return a.actWith(tip, func(*session) (tipbox.Act, error) { return what, nil })
+	return a.actWith(tip, func(*session, *tipbox.OpenedTip) (tipbox.Act, error) { return what, nil })
 }
 
-func (a *app) actWith(tip string, what func(*session) (tipbox.Act, error)) error {
-	s, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, opened, err := s.open(a, tip)
-	if err != nil {
-		return err
-	}
-	act, err := what(s)
-	if err != nil {
-		return err
-	}
+func (a *app) actWith(tip string, what func(*session, *tipbox.OpenedTip) (tipbox.Act, error)) error {
+	return a.forTips(tip, func(s *session, tip string) (*result, error) {
+		_, opened, err := s.open(a, tip)
+		if err != nil {
+			return nil, err
+		}
+		act, err := what(s, opened)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.send(a, opened, act); err != nil {
+			return nil, err
+		}
+		return s.after(a, tip)
+	})
+}
+
+// send signs what the member does to a tip that was opened, and appends it. All
+// that the tool does to a tip goes this way.
+func (s *session) send(a *app, opened *tipbox.OpenedTip, act tipbox.Act) error {
 	if k := act.Action; len(opened.Faults) > 0 && (k == tipbox.ActionAnswer || k == tipbox.ActionClose) {
-		return fmt.Errorf("members did what the rules forbid, so look first: tipbox case %s", tip)
+		return fmt.Errorf("members did what the rules forbid, so look first: tipbox case %s", opened.Tip)
+	}
+	if s.answers != nil {
+		return s.answers.add(opened, s.key.Name(), act)
 	}
 	note, sealed, err := opened.Act(s.key, today(), act)
 	if err != nil {
 		return err
 	}
-	if err := s.Append(a.ctx, tip, note, sealed); errors.Is(err, desk.ErrUnreachable) {
+	if err := s.desk.Append(a.ctx, opened.Tip, note, sealed); errors.Is(err, desk.ErrUnreachable) {
 		return fmt.Errorf("%w: %w", errUncertain, err)
 	} else if err != nil {
 		return err
 	}
-	_, opened, err = s.open(a, tip)
-	if err != nil {
-		return fmt.Errorf("it is done, but the case could not be read again: %w", err)
-	}
-	if a.json {
-		return a.printJSON(newCaseLine(opened))
-	}
-	a.say("Done. The case is %s.\n", opened.Case.State)
 	return nil
 }
+
+// errUncertain means that it is not known whether something was done.
+var errUncertain = errors.New("whether it was sent is not known")
+
+// after is what a case is now that something was done to it.
+func (s *session) after(a *app, tip string) (*result, error) {
+	_, opened, err := s.open(a, tip)
+	if err != nil {
+		return nil, fmt.Errorf("it is done, but the case could not be read again: %w", err)
+	}
+	state := string(opened.Case.State)
+	return &result{doc: newCaseLine(opened), line: state, say: s.done("Done. The case is " + state + ".\n")}, nil
+}
+
+// today is this machine's day.
+func today() string { return time.Now().Format(time.DateOnly) }
 
 type ackCmd struct {
 	tipArg
@@ -119,25 +169,108 @@ type declineCmd struct {
 	tipArg
 	Scope       bool   `help:"It is out of scope." xor:"why" required:""`
 	DuplicateOf string `help:"It says what TIP said first." placeholder:"TIP" xor:"why" required:""`
-	Referred    string `help:"It was referred to that body." placeholder:"BODY" xor:"why" required:""`
+	Referred    string `help:"It was referred to that body. To make the copy that the body gets: tipbox refer." placeholder:"BODY" xor:"why" required:""`
+	linkFlags
 	textFlags
 }
 
+// linkFlags are what more is said of a duplicate or a referral.
+type linkFlags struct {
+	Added string `help:"Of a duplicate: what it added to the first, for a later reward." placeholder:"TEXT"`
+	Copy  string `help:"Of a referral: the SHA-256 of the MANIFEST of the copy." placeholder:"SHA256"`
+}
+
+// detail is what is said of a duplicate or a referral, or nil if it is neither.
+func (f *linkFlags) detail(duplicate, referred string) (*tipbox.Detail, error) {
+	switch {
+	case f.Added != "" && duplicate == "":
+		return nil, usageError{errors.New("--added is for a duplicate")}
+	case f.Copy != "" && referred == "":
+		return nil, usageError{errors.New("--copy is for a referral")}
+	case f.Copy != "" && !sha256Hex.MatchString(f.Copy):
+		return nil, usageError{errors.New("--copy is no SHA-256: sha256sum MANIFEST prints it")}
+	case duplicate != "" && !tipbox.ValidTipID(duplicate):
+		return nil, usageError{fmt.Errorf("%q is no tip's name", duplicate)}
+	case duplicate != "":
+		return &tipbox.Detail{Reason: tipbox.Duplicate, Of: duplicate, Added: f.Added}, nil
+	case referred != "":
+		return &tipbox.Detail{Reason: tipbox.Referred, To: referred, Copy: f.Copy}, nil
+	}
+	return nil, nil
+}
+
+var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 func (*declineCmd) Help() string {
 	return "Example: tipbox decline k3f7qwzm2abcdefg --scope -m 'We are not competent for this. The labour office is.'\n\n" +
-		"The source reads the text with the receipt code; the reason in short is for the desk only."
+		"The source reads the text with the receipt code; the reason in short is for the desk only.\n\n" +
+		"A duplicate is linked both ways: the case that came first gets a note of it, with what it --added."
 }
 
 func (c *declineCmd) Run(a *app) error {
-	d := &tipbox.Detail{Reason: tipbox.OutOfScope}
-	switch {
-	case c.DuplicateOf != "":
-		d.Reason, d.Of = tipbox.Duplicate, c.DuplicateOf
-	case c.Referred != "":
-		d.Reason, d.To = tipbox.Referred, c.Referred
+	d, err := c.detail(c.DuplicateOf, c.Referred)
+	if err != nil {
+		return err
+	}
+	if c.DuplicateOf != "" {
+		return c.duplicate(a, d)
+	}
+	if d == nil {
+		d = &tipbox.Detail{Reason: tipbox.OutOfScope}
 	}
 	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionDecline, Detail: d})
 }
+
+// duplicate declines a tip as the duplicate of another that this member can read
+// too, and then notes it there. Both are tried before one is done.
+func (c *declineCmd) duplicate(a *app, d *tipbox.Detail) error {
+	text, err := c.given(a, c.Tip, true)
+	if err != nil {
+		return err
+	}
+	return a.forTips(c.Tip, func(s *session, tip string) (*result, error) {
+		if tip == c.DuplicateOf {
+			return nil, usageError{errors.New("a tip is no duplicate of itself: name the one that came first")}
+		}
+		_, first, err := s.open(a, c.DuplicateOf)
+		if err != nil {
+			return nil, fmt.Errorf("the tip that came first, %s: %w", c.DuplicateOf, err)
+		}
+		if isDuplicateOf(first, tip) {
+			return nil, fmt.Errorf("%s was declined as the duplicate of %s: one of the two must be worked", c.DuplicateOf, tip)
+		}
+		link := tipbox.Act{Action: tipbox.ActionNote, Detail: &tipbox.Detail{Reason: tipbox.Duplicate, Of: tip, Added: d.Added}}
+		if _, err := first.Prepare(s.key.Name(), today(), link); err != nil {
+			return nil, fmt.Errorf("the tip that came first, %s: %w", c.DuplicateOf, err)
+		}
+		_, opened, err := s.open(a, tip)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.send(a, opened, tipbox.Act{Action: tipbox.ActionDecline, Detail: d, Text: text}); err != nil {
+			return nil, err
+		}
+		if err := s.send(a, first, link); err != nil {
+			next := "tipbox note " + c.DuplicateOf + " --duplicate " + tip
+			if d.Added != "" {
+				next += " --added " + shellWord(d.Added)
+			}
+			return nil, fmt.Errorf("%s is declined, but %s has no note of it: %w. Make it: %s", tip, c.DuplicateOf, err, next)
+		}
+		return s.after(a, tip)
+	})
+}
+
+// isDuplicateOf reports whether a case was declined, and is so still, as the
+// duplicate of a tip.
+func isDuplicateOf(o *tipbox.OpenedTip, tip string) bool {
+	return o.Case.State == tipbox.StateDeclined && slices.ContainsFunc(o.Messages, func(m tipbox.Message) bool {
+		return m.Void == "" && m.Action == tipbox.ActionDecline && m.Detail != nil && m.Detail.Of == tip
+	})
+}
+
+// shellWord quotes a word for a shell, in a line to be typed.
+func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 type assignCmd struct {
 	tipArg
@@ -159,15 +292,23 @@ func (c *assignCmd) Run(a *app) error {
 
 type noteCmd struct {
 	tipArg
+	Duplicate string `help:"Link it with its duplicate TIP, which was declined." placeholder:"TIP" xor:"link"`
+	Referred  string `help:"It was referred to that body." placeholder:"BODY" xor:"link"`
+	linkFlags
 	textFlags
 }
 
 func (*noteCmd) Help() string {
-	return "Example: tipbox note k3f7qwzm2abcdefg -m 'The ledger of 2025 is missing.'\n\nWho can read the tip reads the note; its source does not."
+	return "Example: tipbox note k3f7qwzm2abcdefg -m 'The ledger of 2025 is missing.'\n\nWho can read the tip reads the note; its source does not.\n\n" +
+		"tipbox decline --duplicate-of and tipbox refer make notes of duplicates and referrals by themselves; the flags here are for when that failed."
 }
 
 func (c *noteCmd) Run(a *app) error {
-	return a.act(c.Tip, &c.textFlags, true, tipbox.Act{Action: tipbox.ActionNote})
+	d, err := c.detail(c.Duplicate, c.Referred)
+	if err != nil {
+		return err
+	}
+	return a.act(c.Tip, &c.textFlags, d == nil, tipbox.Act{Action: tipbox.ActionNote, Detail: d})
 }
 
 type askCmd struct {
@@ -326,7 +467,7 @@ func (*grantCmd) Help() string {
 }
 
 func (c *grantCmd) Run(a *app) error {
-	return a.actWith(c.Tip, func(s *session) (tipbox.Act, error) {
+	return a.actWith(c.Tip, func(s *session, _ *tipbox.OpenedTip) (tipbox.Act, error) {
 		m := s.roster.Member(c.Member)
 		if m == nil {
 			return tipbox.Act{}, usageError{fmt.Errorf("%s is not in the roster", c.Member)}

@@ -9,7 +9,7 @@ import (
 )
 
 type caseCmd struct {
-	Tip string `arg:"" help:"The tip, as the inbox names it."`
+	tipArg
 }
 
 func (*caseCmd) Help() string {
@@ -27,24 +27,25 @@ func (*caseCmd) Help() string {
 
 // A caseLine is a case as --json prints it.
 type caseLine struct {
-	Tip          string         `json:"tip"`
-	Channel      string         `json:"channel"`
-	State        tipbox.State   `json:"state"`
-	Owner        string         `json:"owner,omitempty"`
-	Due          string         `json:"due,omitempty"`
-	DueFor       tipbox.Action  `json:"due_for,omitempty"`
-	Hold         bool           `json:"hold,omitempty"`
-	Finding      tipbox.Finding `json:"finding,omitempty"`
-	Received     string         `json:"received"`
-	Acknowledged string         `json:"acknowledged,omitempty"`
-	AnswerBy     string         `json:"answer_by,omitempty"`
-	Answered     string         `json:"answered,omitempty"`
-	Closed       string         `json:"closed,omitempty"`
-	Votes        []string       `json:"votes,omitempty"`
-	Recused      []string       `json:"recused,omitempty"`
-	Faults       []string       `json:"faults,omitempty"`
-	Head         tipbox.Head    `json:"head"`
-	Entries      []caseEntry    `json:"entries,omitempty"`
+	Tip          string          `json:"tip"`
+	Channel      string          `json:"channel"`
+	State        tipbox.State    `json:"state"`
+	Owner        string          `json:"owner,omitempty"`
+	Due          string          `json:"due,omitempty"`
+	DueFor       tipbox.Action   `json:"due_for,omitempty"`
+	Hold         bool            `json:"hold,omitempty"`
+	Finding      tipbox.Finding  `json:"finding,omitempty"`
+	Received     string          `json:"received"`
+	Acknowledged string          `json:"acknowledged,omitempty"`
+	AnswerBy     string          `json:"answer_by,omitempty"`
+	Answered     string          `json:"answered,omitempty"`
+	Closed       string          `json:"closed,omitempty"`
+	Votes        []string        `json:"votes,omitempty"`
+	Recused      []string        `json:"recused,omitempty"`
+	Faults       []string        `json:"faults,omitempty"`
+	Awards       []*tipbox.Award `json:"awards,omitempty"`
+	Head         tipbox.Head     `json:"head"`
+	Entries      []caseEntry     `json:"entries,omitempty"`
 }
 
 type caseEntry struct {
@@ -59,6 +60,13 @@ type caseEntry struct {
 	Detail *tipbox.Detail `json:"detail,omitempty"`
 	Text   string         `json:"text,omitempty"`
 	Error  string         `json:"error,omitempty"`
+	Void   string         `json:"void,omitempty"`
+
+	Sequence uint64 `json:"sequence,omitempty"` // of what sources sent, over all tips
+
+	Award int                `json:"award,omitempty"`
+	Terms *tipbox.AwardTerms `json:"terms,omitempty"`
+	Claim *tipbox.ClaimTerms `json:"claim,omitempty"`
 }
 
 func newCaseLine(o *tipbox.OpenedTip) *caseLine {
@@ -66,41 +74,40 @@ func newCaseLine(o *tipbox.OpenedTip) *caseLine {
 	line := &caseLine{
 		Tip: o.Tip, Channel: o.Channel, State: c.State, Owner: c.Owner, Hold: c.Hold, Finding: o.Finding,
 		Received: c.Received, Acknowledged: c.Acknowledged, AnswerBy: c.AnswerBy, Answered: c.Answered, Closed: c.Closed,
-		Votes: c.Votes, Recused: c.Recused, Faults: o.Faults, Head: o.Head(),
+		Votes: c.Votes, Recused: c.Recused, Faults: o.Faults, Head: o.Head(), Awards: c.Awards,
 	}
 	line.Due, line.DueFor = c.Deadline()
 	return line
 }
 
 func (c *caseCmd) Run(a *app) error {
-	s, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, opened, err := s.open(a, c.Tip)
-	if err != nil {
-		return err
-	}
-	line := newCaseLine(opened)
-	for _, m := range opened.Messages {
-		e := caseEntry{Number: m.Number, Day: m.Day, Action: m.Action, By: m.By, Detail: m.Detail, Text: m.Text}
-		if m.Event != nil {
-			e.Owner, e.Due, e.Member, e.Recuse = m.Event.Owner, m.Event.Due, m.Event.Member, m.Event.Recuse
+	return a.forTips(c.Tip, func(s *session, tip string) (*result, error) {
+		_, opened, err := s.open(a, tip)
+		if err != nil {
+			return nil, err
 		}
-		if m.Err != nil {
-			e.Error = m.Err.Error()
+		line := newCaseLine(opened)
+		line.Head = s.head(opened)
+		for _, m := range opened.Messages {
+			line.Entries = append(line.Entries, newCaseEntry(m))
 		}
-		line.Entries = append(line.Entries, e)
+		if len(line.Faults) > 0 && !a.json {
+			err = errors.New("members did what the rules forbid: see above, and tell the root key's holder")
+		}
+		return &result{doc: line, print: func() { a.printCase(line) }}, err
+	})
+}
+
+func newCaseEntry(m tipbox.Message) caseEntry {
+	e := caseEntry{Number: m.Number, Day: m.Day, Action: m.Action, By: m.By, Detail: m.Detail, Text: m.Text, Void: m.Void, Sequence: m.Sequence}
+	if m.Event != nil {
+		e.Owner, e.Due, e.Member, e.Recuse = m.Event.Owner, m.Event.Due, m.Event.Member, m.Event.Recuse
+		e.Award, e.Terms, e.Claim = m.Event.Award, m.Event.Terms, m.Event.Claim
 	}
-	if a.json {
-		return a.printJSON(line)
+	if m.Err != nil {
+		e.Error = m.Err.Error()
 	}
-	a.printCase(line)
-	if len(line.Faults) > 0 {
-		return errors.New("members did what the rules forbid: see above, and tell the root key's holder")
-	}
-	return nil
+	return e
 }
 
 func (a *app) printCase(c *caseLine) {
@@ -122,6 +129,9 @@ func (a *app) printCase(c *caseLine) {
 			a.print("%-14s %s\n", l.name+":", cleanLine(l.value))
 		}
 	}
+	for _, award := range c.Awards {
+		a.print("%-14s %d, %s, %d minor units of %s\n", "award:", award.Number, award.State, award.Terms.Amount, cleanLine(award.Terms.Currency))
+	}
 	for _, f := range c.Faults {
 		a.print("AGAINST THE RULES: %s\n", cleanLine(f))
 	}
@@ -132,11 +142,17 @@ func (a *app) printCase(c *caseLine) {
 			who = "the source"
 		}
 		a.print("%3d  %s  %-9s %s%s\n", e.Number, e.Day, cleanLine(string(e.Action)), cleanLine(who), cleanLine(e.more()))
+		if e.Void != "" {
+			a.print("     [counts for nothing: %s]\n", cleanLine(e.Void))
+		}
 		if e.Error != "" {
 			a.print("     [cannot be opened: %s]\n", cleanLine(e.Error))
 		}
 		if e.Text != "" {
 			a.print("%s\n", quoted(e.Text, a.columns()))
+		}
+		if e.Detail != nil && e.Detail.Added != "" {
+			a.print("     [what the later one added to the first:]\n%s\n", quoted(e.Detail.Added, a.columns()))
 		}
 	}
 }
@@ -150,17 +166,30 @@ func (e *caseEntry) more() string {
 		add("to %s, due %s", e.Owner, e.Due)
 	case e.Member != "":
 		add("to %s", e.Member)
+	case e.Sequence != 0:
+		add("number %d of all that sources sent", e.Sequence)
 	case e.Recuse:
 		add("takes no part")
+	case e.Terms != nil:
+		add("%d minor units of %s", e.Terms.Amount, e.Terms.Currency)
+	case e.Claim != nil:
+		add("award %d, %s", e.Award, e.Claim.Choice)
+	case e.Award != 0:
+		add("award %d", e.Award)
 	}
 	if d := e.Detail; d != nil {
 		switch {
 		case d.Finding != "":
 			add("%s", d.Finding)
 		case d.Of != "":
-			add("%s of %s", d.Reason, d.Of)
+			add("%s", e.link())
+		case d.To != "":
+			add("%s to %s", d.Reason, d.To)
+			if d.Copy != "" {
+				add("copy %s", d.Copy)
+			}
 		case d.Reason != "":
-			add("%s %s", d.Reason, d.To)
+			add("%s", d.Reason)
 		case d.Amount != 0:
 			add("%d minor units of %s, %s", d.Amount, d.Currency, d.Basis)
 		}
@@ -169,4 +198,13 @@ func (e *caseEntry) more() string {
 		return ""
 	}
 	return ": " + strings.TrimSpace(strings.Join(more, ", "))
+}
+
+// link is what an entry says of another tip: in the later of two, which came
+// first, and in that which came later.
+func (e *caseEntry) link() string {
+	if e.Action == tipbox.ActionNote {
+		return "the first of " + e.Detail.Of
+	}
+	return e.Detail.Reason + " of " + e.Detail.Of
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"errors"
+
+	"tipbox/tipbox"
 )
 
 type eraseCmd struct {
-	Tip string `arg:"" help:"The tip, as the inbox names it."`
-	Yes bool   `help:"Erase it. Without it nothing is done."`
+	tipArg
+	Yes bool `help:"Erase it. Without it nothing is done."`
 }
 
 func (*eraseCmd) Help() string {
@@ -19,25 +21,14 @@ func (c *eraseCmd) Run(a *app) error {
 	if !c.Yes {
 		return usageError{errors.New("nothing was erased: it cannot be undone, so say --yes")}
 	}
-	s, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, tip, err := s.open(a, c.Tip)
-	if err != nil {
-		return err
-	}
-	note, err := tip.Erase(s.key, today())
-	if err != nil {
-		return err
-	}
-	if err := s.Append(a.ctx, c.Tip, note, nil); err != nil {
-		return err
-	}
-	if a.json {
-		return a.printJSON(map[string]string{"tip": c.Tip})
-	}
-	a.say("Erased.\n")
-	return nil
+	return a.forTips(c.Tip, func(s *session, tip string) (*result, error) {
+		_, opened, err := s.open(a, tip)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.send(a, opened, tipbox.Act{Action: tipbox.ActionErase}); err != nil {
+			return nil, err
+		}
+		return &result{doc: map[string]string{"tip": tip}, line: "erased", say: s.done("Erased.\n")}, nil
+	})
 }

@@ -14,7 +14,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 	"unicode"
 
 	"tipbox/crypto/roster"
@@ -31,11 +33,15 @@ type bench struct {
 	t       *testing.T
 	address string
 	homes   map[string]string
+
+	connections atomic.Int32                                      // made to the desk
+	intercept   func(w http.ResponseWriter, r *http.Request) bool // answers in place of the desk, if true
 }
 
 func newBench(t *testing.T, cfg tipboxtest.Config) *bench {
 	t.Helper()
 	b := &bench{Org: tipboxtest.New(t, cfg), t: t, homes: make(map[string]string)}
+	b.Clock.Advance(time.Since(b.Clock.Now())) // the tool goes by the machine's
 	config, err := desk.ServerTLS(b.Server, b.Service.Roster)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +50,19 @@ func newBench(t *testing.T, cfg tipboxtest.Config) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: desk.New(desk.Config{Service: b.Service})}
+	handler := desk.New(desk.Config{Service: b.Service})
+	s := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if b.intercept == nil || !b.intercept(w, r) {
+				handler.ServeHTTP(w, r)
+			}
+		}),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				b.connections.Add(1)
+			}
+		},
+	}
 	go s.Serve(tls.NewListener(l, config))
 	t.Cleanup(func() { s.Close() })
 	b.address = l.Addr().String()
@@ -263,8 +281,8 @@ func TestErrorsNameTheNextThingToDo(t *testing.T) {
 	tip := b.tip()
 	b.fails("alice", exitUsage, "tipbox --help", "nonsense")
 	b.fails("alice", exitUsage, "tipbox --help", "read")
-	b.fails("alice", exitUsage, "nothing was sent", "reply", tip, "-m", " ")
-	b.fails("alice", exitUsage, "nothing was sent", "reply", tip)
+	b.fails("alice", exitUsage, "nothing was done", "reply", tip, "-m", " ")
+	b.fails("alice", exitUsage, "nothing was done", "reply", tip)
 	b.fails("alice", exitUsage, "", "inbox", "--limit", "0")
 	b.fails("alice", exitFailed, "tipbox inbox", "read", "aaaaaaaaaaaaaaaa")
 	b.fails("peter", exitFailed, "investigator", "inbox")
@@ -416,11 +434,11 @@ func TestReplyThatIsNoTextIsNotSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.fails("alice", exitUsage, "not UTF-8", "reply", b.tip(), "-f", file)
-	b.fails("alice", exitUsage, "nothing was sent", "reply", b.tip(), "-m", "")
-	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), maxReply+1), 0o600); err != nil {
+	b.fails("alice", exitUsage, "nothing was done", "reply", b.tip(), "-m", "")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), maxText+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.fails("alice", exitFailed, "nothing was sent", "reply", b.tip(), "-f", file)
+	b.fails("alice", exitFailed, "nothing was done", "reply", b.tip(), "-f", file)
 	if got := len(b.Open("alice", b.tip()).Messages); got != 1 {
 		t.Errorf("%d messages, want 1", got)
 	}
@@ -440,7 +458,7 @@ func TestOneReadersJunkStopsNobody(t *testing.T) {
 	}
 	sum := func(data []byte) string { s := sha256.Sum256(data); return hex.EncodeToString(s[:]) }
 	text, err := json.Marshal(tipbox.Event{
-		Tip: tip, Number: 2, Action: tipbox.ActionReply, Day: "2026-11-22", Before: sum([]byte(file.Events[0].Note)), Sealed: sum(junk),
+		Tip: tip, Number: 2, Action: tipbox.ActionReply, Day: b.Service.Today(), Before: sum([]byte(file.Events[0].Note)), Sealed: sum(junk),
 	})
 	if err != nil {
 		t.Fatal(err)
