@@ -48,12 +48,16 @@ const (
 type Detail struct {
 	Finding  Finding `json:"finding,omitempty"`  // ActionFinding
 	Reason   string  `json:"reason,omitempty"`   // ActionDecline: OutOfScope, Duplicate or Referred
-	Of       string  `json:"of,omitempty"`       // Duplicate: the tip that came first
+	Of       string  `json:"of,omitempty"`       // Duplicate: the tip that came first; in a note in that one, the later tip
+	Added    string  `json:"added,omitempty"`    // Duplicate: what the later tip added to the first, for a reward
 	To       string  `json:"to,omitempty"`       // Referred: the other body
 	Copy     string  `json:"copy,omitempty"`     // Referred: SHA-256 of the copy it got, hex
 	Amount   int64   `json:"amount,omitempty"`   // ActionRecover: minor units
 	Currency string  `json:"currency,omitempty"` // ISO 4217
 	Basis    string  `json:"basis,omitempty"`    // SumFound or SumCollected
+	Base     int64   `json:"base,omitempty"`     // ActionAward: minor units of the sums that it is of
+	Evidence string  `json:"evidence,omitempty"` // ActionAward: of the schedule's
+	Rate     int     `json:"rate,omitempty"`     // ActionAward: hundredths of a percent
 }
 
 // An Act is what a member does to a case: an Action with what it needs.
@@ -66,6 +70,10 @@ type Act struct {
 	Due    string         // ActionAssign: 2006-01-02
 	Recuse bool           // ActionFinding
 	Grant  *roster.Member // ActionGrant
+
+	Award      int         // of what is done to an award: its number
+	Terms      *AwardTerms // ActionAward
+	Signatures [][]byte    // ActionIssue
 }
 
 // Act makes the event and the sealed message of what the member does, dated today
@@ -90,11 +98,21 @@ func (o *OpenedTip) Prepare(name, today string, a Act) (*Unsigned, error) {
 		return nil, err
 	}
 	e.By, e.Owner, e.Due, e.Recuse = name, a.Owner, a.Due, a.Recuse
+	e.Award, e.Terms, e.Signatures = a.Award, a.Terms, a.Signatures
 	if m := o.roster.Member(e.By); m == nil || !mayTake(m, o.Channel, a.Action) {
 		step, _ := StepOf(a.Action)
 		return nil, against(RuleRole, "to %s takes the role %v in channel %s", a.Action, step.Roles, o.Channel)
 	}
 	if err := a.validate(o.Case.Round); err != nil {
+		return nil, err
+	}
+	switch a.Action {
+	case ActionAward:
+		err = o.checkTerms(e.Number, e.Day, a.Terms, a.Detail)
+	case ActionApprove:
+		err = o.CheckAward(a.Award)
+	}
+	if err != nil {
 		return nil, err
 	}
 	var sealed []byte
@@ -105,7 +123,7 @@ func (o *OpenedTip) Prepare(name, today string, a Act) (*Unsigned, error) {
 		if sealed, err = o.grant(e, a.Grant); err != nil {
 			return nil, err
 		}
-	} else if a.Action != ActionErase {
+	} else if !bare(a.Action) {
 		if sealed, err = o.compose(e, a); err != nil {
 			return nil, err
 		}
@@ -144,6 +162,10 @@ func (a *Act) validate(round int) error {
 		if d == nil || d.Amount <= 0 || len(d.Currency) != 3 || d.Basis != SumFound && d.Basis != SumCollected {
 			return bad("a sum has an amount above 0, a currency such as CNY, and was %s or %s", SumFound, SumCollected)
 		}
+	case ActionAward:
+		if d == nil || d.Base <= 0 || a.Terms == nil {
+			return bad("an award has terms and says on what base")
+		}
 	case ActionGrant:
 		if a.Grant == nil {
 			return bad("no member to let in")
@@ -155,7 +177,15 @@ func (a *Act) validate(round int) error {
 // compose seals the message of an event: to the tip's readers and, if it is for
 // the source, to the source.
 func (o *OpenedTip) compose(e *Event, a Act) ([]byte, error) {
-	to := []*seal.Recipient{o.Slot.Key.Recipient()}
+	to := []*seal.Recipient{o.tipKey}
+	if e.Action == ActionAward {
+		for _, m := range o.approversOf() {
+			to = append(to, m.Card.Recipient)
+		}
+		if len(to) == 1 {
+			return nil, against(RuleAward, "the roster has no approver who could decide about it")
+		}
+	}
 	if e.ToSource() {
 		if o.reply == nil {
 			return nil, fmt.Errorf("tip %s: its first message, which says whom to answer, is lost: %w", o.Tip, ErrInvalid)

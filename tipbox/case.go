@@ -75,6 +75,7 @@ var (
 	investigators = []roster.Role{roster.Investigator}
 	readers       = []roster.Role{roster.Investigator, roster.Reviewer}
 	reviewers     = []roster.Role{roster.Reviewer}
+	approvers     = []roster.Role{roster.Approver}
 
 	atWork = []State{StateAssigned, StateInvestigating, StateAwaiting}
 )
@@ -95,6 +96,10 @@ func Steps() []Step {
 		{ActionAnswer, investigators, []State{StateFound}, StateAnswered, true, "tell the source what came of it"},
 		{ActionClose, reviewers, []State{StateAnswered, StateReverified}, StateClosed, false, "confirm that the case is done"},
 		{ActionReverify, readers, []State{StateClosed, StateDeclined}, StateReverifying, true, "have others look at the case again, and tell the source why"},
+		{ActionAward, investigators, []State{StateDeclined, StateFound, StateAnswered, StateClosed, StateReverified}, "", false, "propose an award for the source"},
+		{ActionApprove, approvers, nil, "", false, "grant an award"},
+		{ActionRefuse, approvers, nil, "", true, "refuse an award, and tell the source why"},
+		{ActionIssue, approvers, nil, "", false, "sign the vouchers that a source claims"},
 		{ActionHold, readers, nil, "", false, "keep the case from being erased"},
 		{ActionRelease, readers, nil, "", false, "let the case be erased again"},
 		{ActionGrant, investigators, nil, "", false, "let a colleague read the case"},
@@ -187,6 +192,7 @@ type Case struct {
 	Granted   []string // who was let in later
 	Round     int      // 0, and one more for each re-verification
 	Recovered int      // sums noted
+	Awards    []*Award // in the order of their proposals
 	Faults    []string // what was signed against the rules
 
 	channel string
@@ -198,6 +204,8 @@ type Case struct {
 	resumed string          // the day of the source's answer that ended the last pause
 	waited  int             // days of that pause
 	torn    bool            // an event is lost: what follows is taken as it comes
+
+	holdSince string
 }
 
 func newCase(channel string, r *roster.Roster) *Case {
@@ -238,6 +246,14 @@ func (c *Case) apply(e *Event) error {
 		return nil
 	case ActionMessage:
 		c.resume(e.Day)
+		return nil
+	case ActionAppeal, ActionClaim:
+		if !c.torn {
+			if err := c.checkAward(e); err != nil {
+				return err
+			}
+		}
+		c.takeAward(e)
 		return nil
 	}
 	step, ok := StepOf(e.Action)
@@ -337,6 +353,11 @@ func (c *Case) check(step Step, e *Event) error {
 		if c.Hold {
 			return against(RuleHold, "the case is on hold: tipbox release %s", e.Tip)
 		}
+		if c.awaitsAward(e.Day) {
+			return against(RuleAward, "an award of the case is not decided, claimed or fetched yet: tipbox case %s", e.Tip)
+		}
+	case ActionAward, ActionApprove, ActionRefuse, ActionIssue:
+		return c.checkAward(e)
 	case ActionHold, ActionRelease:
 		if c.Hold == (e.Action == ActionHold) {
 			return against(RuleHold, "on hold or not, it is so already")
@@ -400,9 +421,18 @@ func (c *Case) take(step Step, e *Event) {
 		c.Votes, c.Owner, c.Due, c.Closed = nil, "", "", ""
 		c.State = StateReverifying
 		return // to ask for it is no part in it
-	case ActionHold, ActionRelease:
-		c.Hold = e.Action == ActionHold
+	case ActionHold:
+		c.Hold, c.holdSince = true, e.Day
 		return
+	case ActionRelease:
+		c.Hold = false
+		c.released(e.Day)
+		return
+	case ActionApprove, ActionRefuse, ActionIssue:
+		c.takeAward(e)
+		return
+	case ActionAward:
+		c.takeAward(e)
 	case ActionGrant:
 		c.Granted = append(c.Granted, e.Member)
 		return

@@ -240,7 +240,7 @@ func (c *checker) checkAll(ctx context.Context) error {
 		}
 		parts := strings.Split(string(rec.Key), "/")
 		switch parts[0] {
-		case "tip", "box", "erased", "inbox", "over", "state", "due", "owner", "granted":
+		case "tip", "box", "erased", "inbox", "over", "state", "due", "owner", "granted", "award":
 		case "slots", "event", "sealed":
 			if len(parts) < 2 {
 				c.problem("record %s belongs to no tip", rec.Key)
@@ -253,7 +253,25 @@ func (c *checker) checkAll(ctx context.Context) error {
 			if err := decode(rec, &key); err != nil {
 				c.problem("%v", err)
 			}
+		case "payout":
+			var p Payout
+			if err := decode(rec, &p); err != nil {
+				c.problem("%v", err)
+			} else if p.Paid != "" {
+				if err := c.s.checkPaid(ctx, rec.Key); err != nil {
+					c.problem("%v", err)
+				}
+			}
+		case "paid":
+			if err := c.s.checkPayment(ctx, rec); err != nil {
+				c.problem("%v", err)
+			}
 		case "meta":
+			if strings.HasPrefix(string(rec.Key), string(prefixAwardFigure)) {
+				if _, err := decodeAwardFigures(rec); err != nil {
+					c.problem("%v", err)
+				}
+			}
 		default:
 			c.problem("record %s is of no known kind", rec.Key)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -41,17 +42,22 @@ type Event struct {
 	Action Action      `json:"action"`
 	Day    string      `json:"day"`              // 2006-01-02: see chain.latest
 	Before string      `json:"before,omitempty"` // SHA-256 of the note before, hex
-	Sealed string      `json:"sealed,omitempty"` // SHA-256 of the sealed message, hex; ActionErase and ActionGrant have none
+	Sealed string      `json:"sealed,omitempty"` // SHA-256 of the sealed message, hex; "" if it has none: see bare
 	Files  []EventFile `json:"files,omitempty"`  // the message's attachments, in its order
 	Reply  string      `json:"reply,omitempty"`  // ActionTip: the source's reply recipient, SHA-256 of its text, hex
 	Once   string      `json:"once,omitempty"`   // by the source: the same for the same form sent twice, hex
 
-	Owner   string `json:"owner,omitempty"`   // ActionAssign: a member's name
-	Due     string `json:"due,omitempty"`     // ActionAssign: the deadline, 2006-01-02
-	Decides bool   `json:"decides,omitempty"` // ActionFinding: with this vote it is made
-	Recuse  bool   `json:"recuse,omitempty"`  // ActionFinding: takes no part
-	Member  string `json:"member,omitempty"`  // ActionGrant: a member's name
-	Slot    string `json:"slot,omitempty"`    // ActionGrant: SHA-256 of the keyslot file, hex
+	Owner      string      `json:"owner,omitempty"`      // ActionAssign: a member's name
+	Due        string      `json:"due,omitempty"`        // ActionAssign: the deadline, 2006-01-02
+	Decides    bool        `json:"decides,omitempty"`    // ActionFinding: with this vote it is made
+	Recuse     bool        `json:"recuse,omitempty"`     // ActionFinding: takes no part
+	Award      int         `json:"award,omitempty"`      // of what is done to an award: its number
+	Terms      *AwardTerms `json:"terms,omitempty"`      // ActionAward
+	Claim      *ClaimTerms `json:"claim,omitempty"`      // ActionClaim
+	Signatures [][]byte    `json:"signatures,omitempty"` // ActionIssue: of its vouchers, blind
+
+	Member string `json:"member,omitempty"` // ActionGrant: a member's name
+	Slot   string `json:"slot,omitempty"`   // ActionGrant: SHA-256 of the keyslot file, hex
 
 	// By is who signed, from the note: SourceName or a member's name.
 	By string `json:"-"`
@@ -76,10 +82,20 @@ const SourceName = "source"
 
 // From is FromSource or FromDesk.
 func (e *Event) From() string {
-	if e.Action == ActionTip || e.Action == ActionMessage {
+	switch e.Action {
+	case ActionTip, ActionMessage, ActionAppeal, ActionClaim:
 		return FromSource
 	}
 	return FromDesk
+}
+
+// bare reports whether events of the action have no sealed message.
+func bare(a Action) bool {
+	switch a {
+	case ActionErase, ActionGrant, ActionClaim, ActionApprove, ActionIssue:
+		return true
+	}
+	return false
 }
 
 // ToSource reports whether the source reads the message.
@@ -187,7 +203,7 @@ func (e *Event) validate() error {
 	if _, err := time.Parse(time.DateOnly, e.Day); err != nil || e.Day >= lastDay {
 		return fail("day")
 	}
-	if (e.Action == ActionErase || e.Action == ActionGrant) != (e.Sealed == "") {
+	if bare(e.Action) != (e.Sealed == "") {
 		return fail("message")
 	}
 	if e.Sealed != "" && !hexHash.MatchString(e.Sealed) || e.Number > 1 && !hexHash.MatchString(e.Before) {
@@ -202,7 +218,7 @@ func (e *Event) validate() error {
 	if e.Once != "" && e.From() != FromSource {
 		return fail("once")
 	}
-	if err := e.validateCase(); err != nil {
+	if err := errors.Join(e.validateCase(), e.validateAward()); err != nil {
 		return err
 	}
 	if len(e.Files) > MaxFiles {

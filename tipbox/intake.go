@@ -189,7 +189,7 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 		return err
 	}
 	e.Reply, e.Once = hash([]byte(replyTo)), once
-	note, sealed, err := d.compose(e, d.from, sub.Lang, text)
+	note, sealed, err := d.compose(ctx, e, d.from, sub.Lang, text)
 	if err != nil {
 		return err
 	}
@@ -276,14 +276,20 @@ type document struct {
 	Text    string `json:"text"`
 	Files   []File `json:"files,omitempty"` // as the event's Files, one by one
 
+	Sequence uint64 `json:"sequence,omitempty"` // of what sources send: see sequence
+
 	LeftOut []string `json:"left_out,omitempty"` // members and units that the source left out: never let in
 	Detail  *Detail  `json:"detail,omitempty"`   // of a case's event
 	Desk    []byte   `json:"desk,omitempty"`     // the Detail of what the source reads too, sealed to the tip key alone
 }
 
 // compose seals the document for the event and signs the event.
-func (d *Draft) compose(e *Event, key *roster.SigningKey, lang, text string) (note, sealed []byte, err error) {
-	doc := document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Lang: cut(lang, 35), Text: text, LeftOut: d.left}
+func (d *Draft) compose(ctx context.Context, e *Event, key *roster.SigningKey, lang, text string) (note, sealed []byte, err error) {
+	sequence, err := d.s.nextNumber(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	doc := document{Sequence: sequence, Version: recordVersion, Tip: e.Tip, Number: e.Number, Lang: cut(lang, 35), Text: text, LeftOut: d.left}
 	for _, f := range d.files {
 		doc.Files = append(doc.Files, f.File)
 		e.Files = append(e.Files, f.EventFile)

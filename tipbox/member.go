@@ -46,7 +46,8 @@ type InboxFilter struct {
 	ByDue   bool   // list what has a deadline, the earliest first
 }
 
-func (f InboxFilter) has(i InboxItem) bool {
+// Has reports whether the filter lets an item through.
+func (f InboxFilter) Has(i InboxItem) bool {
 	return (f.Channel == "" || i.Channel == f.Channel) && (f.State == "" || i.State == f.State) &&
 		(f.Owner == "" || i.Owner == f.Owner) && (f.State != "" || over(i.State, i.From) == f.Over) && (!f.ByDue || i.Due != "")
 }
@@ -111,7 +112,7 @@ func (s *Service) Inbox(ctx context.Context, m *roster.Member, filter InboxFilte
 				if e.InboxItem, err = s.inboxItem(ctx, rec); err != nil {
 					return nil, "", err
 				}
-				if slices.Contains(e.Readers, m.Name()) && (m.Investigates(e.Channel) || m.Reviews(e.Channel)) && filter.has(e.InboxItem) {
+				if slices.Contains(e.Readers, m.Name()) && (m.Investigates(e.Channel) || m.Reviews(e.Channel)) && filter.Has(e.InboxItem) {
 					page = append(page, e)
 					n++
 				}
@@ -165,8 +166,10 @@ type TipFile struct {
 	Channel string         `json:"channel"`
 	Day     string         `json:"day"`
 	Reply   string         `json:"reply"` // the source's reply recipient
-	Slots   *seal.Keyslots `json:"slots"`
-	Head    string         `json:"head"` // SHA-256 of the last event's note, hex
+	Slots   *seal.Keyslots `json:"slots,omitempty"`
+	Key     string         `json:"key,omitempty"`    // for approvers, who have no slot: the tip key's recipient
+	Source  string         `json:"source,omitempty"` // likewise: the source's verifier key
+	Head    string         `json:"head"`             // SHA-256 of the last event's note, hex
 	Events  []SealedEvent  `json:"events"`
 }
 
@@ -292,17 +295,21 @@ const maxSealed = seal.MaxMessage + 16<<10
 // keyslot's file.
 func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note, sealed []byte) error {
 	defer s.brief()()
-	if _, err := s.tipFor(ctx, m, id); err != nil {
-		return err
-	}
 	if len(sealed) > maxSealed || len(note) > maxNote {
 		return fmt.Errorf("message of %d bytes: %w", len(sealed), ErrTooLong)
 	}
-	t, c, err := s.loadChain(ctx, id)
+	e, err := parseEvent(note)
+	may := s.tipFor
+	if err == nil && slices.Contains([]Action{ActionApprove, ActionRefuse, ActionIssue}, e.Action) {
+		may = s.awardTip
+	}
+	if _, err := may(ctx, m, id); err != nil {
+		return err
+	}
 	if err != nil {
 		return err
 	}
-	e, err := parseEvent(note)
+	t, c, err := s.loadChain(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -315,7 +322,7 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 		return ErrConflict
 	case len(e.Files) > 0:
 		return fmt.Errorf("a reply has no files: %w", ErrInvalid)
-	case e.Sealed != "" && (e.Sealed != hash(sealed) || !seal.IsMessage(sealed, messageRecipients(e))):
+	case e.Sealed != "" && (e.Sealed != hash(sealed) || !s.isMessage(e, sealed)):
 		return fmt.Errorf("the message is not the one that was signed, or none: %w", ErrInvalid)
 	case !mayTake(m, t.Channel, e.Action):
 		step, _ := StepOf(e.Action)
@@ -362,18 +369,27 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	return err
 }
 
-// messageRecipients is how many keys the message of a member's event is sealed
-// to: the tip's and, if it is for the source, the source's.
-func messageRecipients(e *Event) int {
-	if e.ToSource() {
-		return 2
+// isMessage reports whether a member's message is sealed to as many keys as it must
+// be: the tip's and, if it is for the source, the source's; an award's to some of
+// the approvers, for the source may have left others out.
+func (s *Service) isMessage(e *Event, sealed []byte) bool {
+	switch {
+	case e.ToSource():
+		return seal.IsMessage(sealed, 2)
+	case e.Action != ActionAward:
+		return seal.IsMessage(sealed, 1)
 	}
-	return 1
+	for n := range s.Roster().With(roster.Approver) {
+		if seal.IsMessage(sealed, 2+n) {
+			return true
+		}
+	}
+	return false
 }
 
 const (
-	maxNote    = 4 << 10 // bytes of a member's event
-	maxGranted = 50      // members let in later: each moves an index with every event
+	maxNote    = 64 << 10 // bytes of a member's event: one with signatures of vouchers
+	maxGranted = 50       // members let in later: each moves an index with every event
 )
 
 // checkMembers checks that the members whom an event names are fit for it as the

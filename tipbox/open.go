@@ -27,9 +27,12 @@ type OpenedTip struct {
 	Finding Finding
 	Faults  []string
 
-	reply  *seal.Recipient
-	chain  *chain
-	roster *roster.Roster
+	reply    *seal.Recipient
+	tipKey   *seal.Recipient
+	identity age.Identity // opens the messages: of the tip key, or an approver's own
+	approver bool         // it was opened without the tip key: see OpenAward
+	chain    *chain
+	roster   *roster.Roster
 }
 
 // A Message is one message of an opened tip.
@@ -45,6 +48,10 @@ type Message struct {
 	Event  *Event  // what is in the clear of it
 	Void   string  // why it counts for nothing, if it does not
 	Detail *Detail // of a case's event, or nil
+
+	// Sequence rises with what sources send, over all tips: who came first of two
+	// has the lower one. 0 if there is none.
+	Sequence uint64
 
 	// Err tells why the message could not be opened, if it could not; then
 	// Lang, Text and Files are empty.
@@ -78,25 +85,39 @@ func OpenTip(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) 
 	if err != nil {
 		return nil, fmt.Errorf("tip %s: %w", id, err)
 	}
-	c, err := readChain(id, file.notes(), file.Head, &keyring{source: slot.Source, channel: slot.Channel, roster: r})
-	if err != nil {
+	o := &OpenedTip{
+		Tip: id, Channel: slot.Channel, Slot: slot, tipKey: slot.Key.Recipient(), identity: slot.Key.Identity(), roster: r,
+	}
+	if err := o.read(file, slot.Source); err != nil {
 		return nil, err
 	}
-	o := &OpenedTip{Tip: id, Channel: slot.Channel, Day: c.events[0].Day, Slot: slot, Case: foldCase(c.events, slot.Channel, r), chain: c, roster: r}
+	return o, nil
+}
+
+// read checks and opens the tip's events, which that source began.
+func (o *OpenedTip) read(file *TipFile, source string) error {
+	c, err := readChain(o.Tip, file.notes(), file.Head, &keyring{source: source, channel: o.Channel, roster: o.roster})
+	if err != nil {
+		return err
+	}
+	o.chain, o.Day, o.Case = c, c.events[0].Day, foldCase(c.events, o.Channel, o.roster)
 	if first := c.events[0]; !first.lost { // else nobody vouches for the recipient
 		if hash([]byte(file.Reply)) != first.Reply {
-			return nil, fmt.Errorf("tip %s: the recipient for replies is not the source's: %w", id, ErrInvalid)
+			return fmt.Errorf("tip %s: the recipient for replies is not the source's: %w", o.Tip, ErrInvalid)
 		}
 		if o.reply, err = seal.ParseRecipient(file.Reply); err != nil {
-			return nil, fmt.Errorf("tip %s: recipient for replies: %w", id, err)
+			return fmt.Errorf("tip %s: recipient for replies: %w", o.Tip, err)
 		}
 	}
 	for i, e := range c.events {
 		o.Messages = append(o.Messages, o.message(e, file.Events[i].Sealed))
 	}
 	o.Faults = append(o.Faults, o.Case.Faults...)
-	o.checkDetails()
-	return o, nil
+	if !o.approver {
+		o.checkDetails()
+	}
+	o.checkAwards()
+	return nil
 }
 
 // notes are the events' notes, nil for one that is lost.
@@ -116,6 +137,9 @@ func (o *OpenedTip) message(e *Event, sealed []byte) Message {
 	if m.From == FromDesk {
 		m.By = e.By
 	}
+	if o.approver && !toApprovers(e.Action) {
+		return m // sealed to others
+	}
 	if e.lost || e.Sealed != "" && len(sealed) == 0 {
 		m.Err = fmt.Errorf("message %d of tip %s is damaged or missing on the server: %w", e.Number, o.Tip, ErrInvalid)
 		return m
@@ -123,15 +147,14 @@ func (o *OpenedTip) message(e *Event, sealed []byte) Message {
 	if e.Sealed == "" {
 		return m
 	}
-	key := o.Slot.Key.Identity()
-	doc, err := openDocument(e, sealed, key)
+	doc, err := openDocument(e, sealed, o.identity)
 	if err != nil {
 		m.Err = err
 		return m
 	}
-	m.Lang, m.Text, m.Detail = doc.Lang, doc.Text, doc.Detail
+	m.Lang, m.Text, m.Detail, m.Sequence = doc.Lang, doc.Text, doc.Detail, doc.Sequence
 	if len(doc.Desk) > 0 {
-		detail, err := seal.OpenMessage(doc.Desk, key)
+		detail, err := seal.OpenMessage(doc.Desk, o.identity)
 		if err == nil {
 			m.Detail = new(Detail)
 			err = decodeStrict(detail, m.Detail)

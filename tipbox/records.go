@@ -31,18 +31,30 @@ import (
 //	due/CHANNEL/DAY/ID  empty: the next deadline of that tip
 //	owner/NAME/D/ID     empty: whose case that tip is
 //	granted/NAME/D/ID   empty: who was let in later
+//	award/ID            empty: approvers have to decide about an award of that tip
+//	payout/ID           Payout: a payment without a voucher
+//	paid/KEY            a signed note: see Payment; KEY is of a voucher or payout
 //	erased/ID           erasure: who erased that tip
 //	form/ID             formKey
 //	meta/roster         roster.Mark of the newest roster installed
 //	meta/tips           what all tips' records are derived by: see Service.Derive
+//	meta/sequence       up to which number all are taken: see sequence
 //	meta/compact/DAY    a tip was erased on that day, and the store not compacted
+//	meta/figure/RANDOM  figure: what counts of a tip that was erased, nobody knows which
+//	meta/award/RANDOM   awardFigures: likewise of its awards
 const (
-	keyRosterMark = store.Key("meta/roster")
-	keyDerived    = store.Key("meta/tips")
-	prefixForm    = store.Key("form/")
-	prefixTip     = store.Key("tip/")
-	prefixErased  = store.Key("erased/")
-	prefixCompact = store.Key("meta/compact/")
+	keyRosterMark     = store.Key("meta/roster")
+	keyDerived        = store.Key("meta/tips")
+	prefixForm        = store.Key("form/")
+	prefixTip         = store.Key("tip/")
+	prefixAward       = store.Key("award/")
+	prefixErased      = store.Key("erased/")
+	keySequence       = store.Key("meta/sequence")
+	prefixCompact     = store.Key("meta/compact/")
+	prefixFigure      = store.Key("meta/figure/")
+	prefixPayout      = store.Key("payout/")
+	prefixPaid        = store.Key("paid/")
+	prefixAwardFigure = store.Key("meta/award/")
 )
 
 func keyTip(id string) store.Key           { return prefixTip + store.Key(id) }
@@ -71,7 +83,7 @@ func keyInboxItem(t *tipRecord, id string) store.Key {
 }
 
 // indexPrefixes are those of all records that indexes makes.
-var indexPrefixes = []store.Key{"inbox/", "over/", "state/", "due/", "owner/", "granted/"}
+var indexPrefixes = []store.Key{"inbox/", "over/", "state/", "due/", "owner/", "granted/", "award/"}
 
 // over reports whether a case asks nothing more of the desk: it is declined or
 // closed, and the source has not written since.
@@ -90,6 +102,9 @@ func (t *tipRecord) indexes(id string) []store.Record {
 	}
 	if t.Owner != "" && !over(t.State, t.From) {
 		all = append(all, store.Record{Key: keyOwner(t.Owner) + at})
+	}
+	if slices.ContainsFunc(t.Awards, AwardLine.deciding) {
+		all = append(all, store.Record{Key: prefixAward + store.Key(id)})
 	}
 	for _, name := range t.Granted {
 		all = append(all, store.Record{Key: keyGranted(name) + at})
@@ -166,16 +181,18 @@ type tipRecord struct {
 	ReplyBytes int `json:"reply_bytes"` // of the desk's sealed messages
 
 	// Derived from the events: see Case.
-	State   State    `json:"state"`
-	Owner   string   `json:"owner,omitempty"`
-	Due     string   `json:"due,omitempty"` // the next deadline
-	DueFor  Action   `json:"due_for,omitempty"`
-	Hold    bool     `json:"hold,omitempty"`
-	Granted []string `json:"granted,omitempty"` // of the Readers, those let in later
-	Votes   []string `json:"votes,omitempty"`   // see InboxItem
-	Recused []string `json:"recused,omitempty"`
-	Took    []string `json:"took,omitempty"`
-	Worked  []string `json:"worked,omitempty"`
+	State   State       `json:"state"`
+	Owner   string      `json:"owner,omitempty"`
+	Due     string      `json:"due,omitempty"` // the next deadline
+	DueFor  Action      `json:"due_for,omitempty"`
+	Hold    bool        `json:"hold,omitempty"`
+	Granted []string    `json:"granted,omitempty"` // of the Readers, those let in later
+	Votes   []string    `json:"votes,omitempty"`   // see InboxItem
+	Recused []string    `json:"recused,omitempty"`
+	Took    []string    `json:"took,omitempty"`
+	Awards  []AwardLine `json:"awards,omitempty"`
+	Worked  []string    `json:"worked,omitempty"`
+	Course  course      `json:"course,omitzero"`
 }
 
 // derive takes over what the events come to. Where one is lost they come to
@@ -188,6 +205,8 @@ func (t *tipRecord) derive(c *Case) {
 	t.Votes, t.Recused = append([]string(nil), c.Votes...), append([]string(nil), c.Recused...)
 	t.Took, t.Worked = c.Took(), slices.Sorted(maps.Keys(c.worked))
 	t.Due, t.DueFor = c.Deadline()
+	t.Awards = c.awardLines()
+	t.Course = c.course()
 }
 
 func (t *tipRecord) item(id string) InboxItem {

@@ -371,7 +371,7 @@ func TestWhatSaysNothingIsRefused(t *testing.T) {
 			t.Errorf("%s: error %v, want %v", name, err, c.want)
 		}
 	}
-	if after := o.Stored(); len(after) != before+1 { // the form key
+	if after := o.Stored(); len(after) != before+2 { // the form key, and the sequence
 		t.Errorf("%d records and blobs, before %d", len(after), before)
 	}
 	// The edges themselves are fine.
@@ -573,6 +573,10 @@ func TestFailedWriteLosesNoFile(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		failing := &failingStore{after: after}
 		o := tipboxtest.New(t, tipboxtest.Config{Store: failing.wrap()})
+		// So that there are numbers of the sequence.
+		if _, err := send(o, token(t, o.Service), tipbox.Submission{Channel: "bribery", Text: "zero"}); err != nil {
+			t.Fatal(err)
+		}
 		form := token(t, o.Service)
 		sub := tipbox.Submission{Channel: "off-book-funds", Text: "one"}
 		failing.fail = true

@@ -23,6 +23,7 @@ type Thread struct {
 	Day      string // of receipt
 	Read     bool   // a member has fetched it
 	Messages []ThreadMessage
+	Awards   []ThreadAward
 	Promised
 }
 
@@ -35,6 +36,40 @@ type Promised struct {
 	AnswerBy      string
 	Answered      string
 	Closed        string
+}
+
+// A ThreadAward is what a source is told of an award.
+type ThreadAward struct {
+	Number   int
+	State    AwardState
+	Amount   int64     // minor units of the currency of
+	Schedule *Schedule //
+	ClaimBy  string    // the last day, of one that is granted and not on hold
+	Warn     bool      // it is near
+	Expired  bool      // it is past
+	Final    bool      // refused for good
+	Choice   string    // of one that was claimed
+}
+
+// awards are what the source is told of the case's awards: not of those that
+// nobody has decided about.
+func (s *Service) awards(c *Case) (awards []ThreadAward) {
+	for _, a := range c.Awards {
+		schedule := s.Roster().Schedule(a.Terms.Schedule)
+		if a.State == AwardProposed || schedule == nil {
+			continue
+		}
+		t := ThreadAward{
+			Number: a.Number, State: a.State, Amount: a.Terms.Amount, Schedule: schedule,
+			ClaimBy: c.ClaimBy(a), Expired: c.Expired(a, s.Today()), Final: a.Final,
+		}
+		t.Warn = t.ClaimBy != "" && s.Today() >= WarnFrom(schedule, t.ClaimBy)
+		if a.Claim != nil {
+			t.Choice = a.Claim.Choice
+		}
+		awards = append(awards, t)
+	}
+	return awards
 }
 
 // A ThreadMessage is one entry of a thread.
@@ -169,8 +204,9 @@ func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, erro
 	thread.Promised = Promised{
 		kase.State, kase.AcknowledgeBy, kase.Acknowledged, kase.AnswerBy, kase.Answered, kase.Closed,
 	}
+	thread.Awards = s.awards(kase)
 	for _, e := range c.events {
-		if !e.lost && e.From() == FromDesk && !e.ToSource() {
+		if !e.lost && (e.From() == FromDesk && !e.ToSource() || e.Action == ActionClaim) {
 			continue
 		}
 		m := ThreadMessage{From: e.From(), Day: e.Day, Files: len(e.Files)}
@@ -268,7 +304,7 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 			return err
 		}
 		e.Once = once
-		note, sealed, err := d.compose(e, d.from, lang, text)
+		note, sealed, err := d.compose(ctx, e, d.from, lang, text)
 		if err != nil {
 			return err
 		}
@@ -302,9 +338,11 @@ func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte, kase *C
 	changed.Head = hash(note)
 	changed.Files += len(e.Files)
 	changed.Bytes += len(sealed)
-	if e.From() == FromSource {
+	switch {
+	case e.Action == ActionAppeal || e.Action == ActionClaim: // for approvers
+	case e.From() == FromSource:
 		changed.From, changed.News = FromSource, e.Day
-	} else {
+	default:
 		changed.Replies++
 		changed.ReplyBytes += len(sealed)
 		if e.ToSource() {

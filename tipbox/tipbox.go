@@ -131,6 +131,7 @@ type Service struct {
 	roster   atomic.Pointer[installed]
 	forms    formKeys
 	sessions sessions
+	sequence sequence
 	short    atomic.Int64 // see brief
 	room     room
 	blocks   seal.Blocks

@@ -23,6 +23,7 @@ type rosterCmd struct {
 	Remove   rosterRemoveCmd   `cmd:"" help:"Strike a member."`
 	Rule     rosterRuleCmd     `cmd:"" help:"Say how the cases of a channel are worked: quorum and deadlines."`
 	Calendar rosterCalendarCmd `cmd:"" help:"Say which days are worked."`
+	Schedule rosterScheduleCmd `cmd:"" help:"Enter a scale of rewards, which nothing changes once it is signed."`
 	Show     rosterShowCmd     `cmd:"" help:"Print the roster as it stands, signed or not."`
 	Sign     rosterSignCmd     `cmd:"" help:"Sign the roster: what changed is in force once the server has it."`
 	Verify   rosterVerifyCmd   `cmd:"" help:"Check a signed roster."`
@@ -208,7 +209,7 @@ func (*rosterSignCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := a.checkSerial(draft); err != nil {
+	if err := errors.Join(a.checkSerial(draft), a.keepsPromises(draft)); err != nil {
 		return err
 	}
 	text, err := a.readKey(a.rootFile(rootKeyName))
@@ -311,6 +312,9 @@ func (a *app) showRoster(r *roster.Roster) error {
 	a.print("%s, number %d of %s\n", cleanLine(r.Organisation), r.Serial, r.Day)
 	for _, s := range r.Servers {
 		a.print("server  %s\n", s)
+	}
+	for _, s := range r.Schedules {
+		a.print("schedule  %s since %s: %s\n", s.ID, s.Since, cleanLine(s.Title["en"]))
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tROLES\tCHANNELS\tUNIT\tTITLE\tFINGERPRINT")

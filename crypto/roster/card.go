@@ -19,7 +19,7 @@ type Card struct {
 	Text      string               // the signed note that says so
 }
 
-// Card makes the key's card:
+// Card makes the key's card, which takes both halves:
 //
 //	tipbox card v1
 //	name: alice
@@ -28,7 +28,11 @@ type Card struct {
 //
 //	— alice …
 func (k *MemberKey) Card() (*Card, error) {
-	signed, err := k.Sign(cardText(k.name, k.identity.Recipient().String(), k.Verifier()))
+	read, err := k.Reader()
+	if err != nil {
+		return nil, fmt.Errorf("card: %w", err)
+	}
+	signed, err := k.Sign(cardText(k.name, read.Recipient().String(), k.Verifier()))
 	if err != nil {
 		return nil, fmt.Errorf("card: %w", err)
 	}

@@ -44,7 +44,7 @@ func TestForgedCardIsRefusedAndToldWhy(t *testing.T) {
 	to, verifier := card.Recipient.String(), card.Verifier
 	sign := func(key *roster.MemberKey, text string) string { return string(must(key.Sign(text))) }
 	// Mallory's key under Alice's name.
-	namesake := must(roster.SigningKeyFrom("alice", mallory.Private()))
+	namesake := must(roster.SigningKeyFrom("alice", must(mallory.Signer())))
 	_, sig, _ := strings.Cut(card.Text, "\n\n")
 	_, theirSig, _ := strings.Cut(sign(mallory, cardText("alice", to, verifier)), "\n\n")
 

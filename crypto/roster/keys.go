@@ -14,10 +14,13 @@
 // Signatures are signed notes (C2SP signed-note, golang.org/x/mod/sumdb/note)
 // by Ed25519 keys. A member's key file is an age identity file with the
 // signing key in a comment line, so the stock age program takes it as it is.
+// For an air gap it can be split in two files, of which one signs and the other
+// reads; and either half can be where only its use is to be had, as in an agent.
 package roster
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -54,6 +57,10 @@ var (
 	ErrName = errors.New("not a valid name")
 	// ErrPassphrase means that the passphrase does not open the file.
 	ErrPassphrase = errors.New("wrong passphrase")
+	// ErrCannotRead means that a member key lacks the half that reads.
+	ErrCannotRead = errors.New("this key has not the half that reads")
+	// ErrCannotSign means that a key lacks the half that signs.
+	ErrCannotSign = errors.New("this key has not the half that signs")
 )
 
 // CheckName reports whether name can name a member, channel or key: 1 to 32
@@ -69,13 +76,14 @@ func CheckName(name string) error {
 	return nil
 }
 
-// A SigningKey is a named Ed25519 key that signs notes. It prints as a fixed
-// word.
+// A SigningKey is a named Ed25519 key that signs notes, or of which only the
+// name is here: see MemberKey. It prints as a fixed word.
 type SigningKey struct {
 	name string
 	// In a function, which fmt cannot look into. It does look behind a pointer
-	// in an unexported field, where String is not asked: for one, with %s.
-	private func() ed25519.PrivateKey
+	// in an unexported field, where String is not asked: for one, with %s. It
+	// is nil if the key cannot sign.
+	signer func() crypto.Signer
 }
 
 // NewSigningKey makes a random key.
@@ -85,15 +93,19 @@ func NewSigningKey(name string) (*SigningKey, error) {
 	return SigningKeyFrom(name, ed25519.NewKeyFromSeed(seed))
 }
 
-// SigningKeyFrom names an Ed25519 key that is there already.
-func SigningKeyFrom(name string, private ed25519.PrivateKey) (*SigningKey, error) {
+// SigningKeyFrom names a key that is there already: an ed25519.PrivateKey, or
+// another signer of that kind, such as one in an agent.
+func SigningKeyFrom(name string, signer crypto.Signer) (*SigningKey, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
-	if len(private) != ed25519.PrivateKeySize {
+	if private, here := signer.(ed25519.PrivateKey); here && len(private) != ed25519.PrivateKeySize {
 		return nil, fmt.Errorf("signing key: %w", ErrFormat)
 	}
-	return &SigningKey{name, func() ed25519.PrivateKey { return private }}, nil
+	if public, ok := signer.Public().(ed25519.PublicKey); !ok || len(public) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("signing key: %w", ErrFormat)
+	}
+	return &SigningKey{name, func() crypto.Signer { return signer }}, nil
 }
 
 // ParseSigningKey reads what Reveal writes.
@@ -114,14 +126,28 @@ func ParseSigningKey(text string) (*SigningKey, error) {
 // Name is the name that the key signs under.
 func (k *SigningKey) Name() string { return k.name }
 
-// Private is the key itself, for TLS and for notes.
-func (k *SigningKey) Private() ed25519.PrivateKey { return k.private() }
+// Signer is the key itself, for TLS and for notes, or ErrCannotSign.
+func (k *SigningKey) Signer() (crypto.Signer, error) {
+	if k.signer == nil {
+		return nil, ErrCannotSign
+	}
+	return k.signer(), nil
+}
 
-// Public is the public half.
-func (k *SigningKey) Public() ed25519.PublicKey { return k.private().Public().(ed25519.PublicKey) }
+// Public is the public half, or nil if the key cannot sign.
+func (k *SigningKey) Public() ed25519.PublicKey {
+	if k.signer == nil {
+		return nil
+	}
+	return k.signer().Public().(ed25519.PublicKey)
+}
 
-// Verifier is the public half as a note verifier key, "name+hash+base64".
+// Verifier is the public half as a note verifier key, "name+hash+base64", or ""
+// if the key cannot sign.
 func (k *SigningKey) Verifier() string {
+	if k.signer == nil {
+		return ""
+	}
 	v, err := note.NewEd25519VerifierKey(k.name, k.Public())
 	if err != nil {
 		panic(err) // only for a key of another length
@@ -129,17 +155,30 @@ func (k *SigningKey) Verifier() string {
 	return v
 }
 
-// Reveal is the secret as a note signer key, "PRIVATE+KEY+name+hash+base64".
+// Reveal is the secret as a note signer key, "PRIVATE+KEY+name+hash+base64". It
+// is "" if the secret is not here, but in an agent or nowhere.
 func (k *SigningKey) Reveal() string {
+	if k.signer == nil {
+		return ""
+	}
+	private, here := k.signer().(ed25519.PrivateKey)
+	if !here {
+		return ""
+	}
 	hash := strings.SplitN(k.Verifier(), "+", 3)[1]
 	const algEd25519 = 1
-	key := append([]byte{algEd25519}, k.private().Seed()...)
+	key := append([]byte{algEd25519}, private.Seed()...)
 	return "PRIVATE+KEY+" + k.name + "+" + hash + "+" + base64.StdEncoding.EncodeToString(key)
 }
 
 // Sign signs the text and returns the note. The text must end in a newline,
-// and be UTF-8 without other control characters.
+// and be UTF-8 without other control characters. ErrCannotSign if the key lacks
+// that half; else it fails only where the key is held elsewhere.
 func (k *SigningKey) Sign(text string) ([]byte, error) {
+	signer, err := k.Signer()
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
 	// note.Sign signs texts that note.Open refuses.
 	control := func(r rune) bool { return r < ' ' && r != '\n' }
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, control) {
@@ -149,7 +188,7 @@ func (k *SigningKey) Sign(text string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
-	signed, err := note.Sign(&note.Note{Text: text}, noteSigner{v, k.private()})
+	signed, err := note.Sign(&note.Note{Text: text}, noteSigner{v, signer})
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
@@ -160,10 +199,12 @@ func (k *SigningKey) Sign(text string) ([]byte, error) {
 // from its text, which takes as long as signing.
 type noteSigner struct {
 	note.Verifier
-	private ed25519.PrivateKey
+	signer crypto.Signer
 }
 
-func (s noteSigner) Sign(msg []byte) ([]byte, error) { return ed25519.Sign(s.private, msg), nil }
+func (s noteSigner) Sign(msg []byte) ([]byte, error) {
+	return s.signer.Sign(rand.Reader, msg, crypto.Hash(0)) // RFC 8032: the message itself is signed
+}
 
 const hidden = "[signing key]"
 
@@ -222,10 +263,19 @@ func VerifierPublic(verifier string) (name string, key ed25519.PublicKey, err er
 }
 
 // A MemberKey is a member's two secrets: one opens what is sealed to the
-// member, the other signs what the member decides. It prints as a fixed word.
+// member, the other signs what the member decides. For an air gap they are apart
+// and a MemberKey lacks one half; what takes that half then fails with
+// ErrCannotRead or ErrCannotSign. It prints as a fixed word.
 type MemberKey struct {
 	*SigningKey
-	identity *age.HybridIdentity
+	reader func() Reader // nil if the key cannot read
+}
+
+// A Reader opens what is sealed to its Recipient: an *age.HybridIdentity, or
+// whatever asks the one who holds it.
+type Reader interface {
+	age.Identity
+	Recipient() *age.HybridRecipient
 }
 
 // NewMemberKey makes a random member key.
@@ -238,25 +288,91 @@ func NewMemberKey(name string) (*MemberKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a member key: %w", err)
 	}
-	return &MemberKey{sign, id}, nil
+	return &MemberKey{sign, func() Reader { return id }}, nil
 }
 
-// Identity opens what is sealed to the member.
-func (k *MemberKey) Identity() age.Identity { return k.identity }
+// MemberKeyFrom makes a member key of what holds its halves, of which one may be
+// nil.
+func MemberKeyFrom(name string, sign crypto.Signer, read Reader) (*MemberKey, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	k := &MemberKey{SigningKey: &SigningKey{name: name}}
+	if sign == nil && read == nil {
+		return nil, fmt.Errorf("member key: both halves are missing: %w", ErrFormat)
+	}
+	if sign != nil {
+		var err error
+		if k.SigningKey, err = SigningKeyFrom(name, sign); err != nil {
+			return nil, err
+		}
+	}
+	if read != nil {
+		k.reader = func() Reader { return read }
+	}
+	return k, nil
+}
+
+// Reader opens what is sealed to the member, or is ErrCannotRead.
+func (k *MemberKey) Reader() (Reader, error) {
+	if k.reader == nil {
+		return nil, ErrCannotRead
+	}
+	return k.reader(), nil
+}
+
+// Identity is the Reader for the age library. That of a key which lacks the half
+// opens nothing, and fails with ErrCannotRead.
+func (k *MemberKey) Identity() age.Identity {
+	if k.reader == nil {
+		return noIdentity{}
+	}
+	return k.reader()
+}
+
+type noIdentity struct{}
+
+func (noIdentity) Unwrap([]*age.Stanza) ([]byte, error) { return nil, ErrCannotRead }
+
+// Split returns the two halves of a key, as keys of their own.
+func (k *MemberKey) Split() (sign, read *MemberKey) {
+	return &MemberKey{SigningKey: k.SigningKey}, &MemberKey{&SigningKey{name: k.name}, k.reader}
+}
 
 const memberHeader = "# tipbox member key v1"
 
-// Reveal is the text of the member's key file: an age identity file.
+// Reveal is the text of the member's key file: an age identity file. Of a half
+// that is missing or held elsewhere the line is left out.
 func (k *MemberKey) Reveal() string {
-	return memberHeader + "\n" +
-		"# It opens tips and signs in the name below. Show it to nobody.\n" +
-		"# name: " + k.name + "\n" +
-		"# sign: " + k.SigningKey.Reveal() + "\n" +
-		k.identity.String() + "\n"
+	sign := k.SigningKey.Reveal()
+	var read string
+	if k.reader != nil {
+		if id, here := k.reader().(*age.HybridIdentity); here {
+			read = id.String()
+		}
+	}
+	text := memberHeader + "\n"
+	switch {
+	case read == "":
+		text += "# It signs in the name below, and opens nothing. Show it to nobody.\n"
+	case sign == "":
+		text += "# It opens tips, and signs nothing. Show it to nobody.\n"
+	default:
+		text += "# It opens tips and signs in the name below. Show it to nobody.\n"
+	}
+	text += "# name: " + k.name + "\n"
+	if sign != "" {
+		text += "# sign: " + sign + "\n"
+	}
+	if read != "" {
+		text += read + "\n"
+	}
+	return text
 }
 
 // ParseMemberKey reads the text of a key file that is not locked. Comments may
-// have been added to it; a second name or key may not.
+// have been added to it; a second name or key may not. One of its halves may be
+// missing.
 func ParseMemberKey(text string) (*MemberKey, error) {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	if !strings.HasPrefix(text, memberHeader+"\n") {
@@ -275,21 +391,31 @@ func ParseMemberKey(text string) (*MemberKey, error) {
 			ids = append(ids, line)
 		}
 	}
-	if len(names) != 1 || len(signs) != 1 || len(ids) != 1 {
+	if len(names) != 1 || len(signs) > 1 || len(ids) > 1 || len(signs)+len(ids) == 0 {
 		return nil, fmt.Errorf("member key: a part is missing or there twice: %w", ErrFormat)
 	}
-	sign, err := ParseSigningKey(signs[0])
-	if err != nil {
-		return nil, fmt.Errorf("member key: %w", err)
+	if err := CheckName(names[0]); err != nil {
+		return nil, fmt.Errorf("member key: its name: %w", ErrFormat)
 	}
-	if sign.name != names[0] {
-		return nil, fmt.Errorf("member key: its signing key is of another name: %w", ErrFormat)
+	key := &MemberKey{SigningKey: &SigningKey{name: names[0]}}
+	if len(signs) == 1 {
+		sign, err := ParseSigningKey(signs[0])
+		if err != nil {
+			return nil, fmt.Errorf("member key: %w", err)
+		}
+		if sign.name != names[0] {
+			return nil, fmt.Errorf("member key: its signing key is of another name: %w", ErrFormat)
+		}
+		key.SigningKey = sign
 	}
-	id, err := age.ParseHybridIdentity(ids[0])
-	if err != nil {
-		return nil, fmt.Errorf("member key: age identity: %w", ErrFormat)
+	if len(ids) == 1 {
+		id, err := age.ParseHybridIdentity(ids[0])
+		if err != nil {
+			return nil, fmt.Errorf("member key: age identity: %w", ErrFormat)
+		}
+		key.reader = func() Reader { return id }
 	}
-	return &MemberKey{sign, id}, nil
+	return key, nil
 }
 
 // Lock protects a key file with a passphrase: an armored age file (scrypt),

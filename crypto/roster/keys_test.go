@@ -2,7 +2,11 @@ package roster_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -68,7 +72,7 @@ func TestSigningKeyReadsBack(t *testing.T) {
 		private := ed25519.NewKeyFromSeed(seed)
 		key := must(roster.SigningKeyFrom("alice", private))
 		again := must(roster.ParseSigningKey(key.Reveal()))
-		if !again.Private().Equal(private) || again.Name() != "alice" || again.Verifier() != key.Verifier() {
+		if !private.Equal(must(again.Signer())) || again.Name() != "alice" || again.Verifier() != key.Verifier() {
 			t.Fatal("another key came back")
 		}
 		name, public, err := roster.VerifierPublic(key.Verifier())
@@ -266,6 +270,128 @@ func TestMemberKeyFileReadsBack(t *testing.T) {
 	}
 }
 
+func halves(key *roster.MemberKey) []*roster.MemberKey {
+	sign, read := key.Split()
+	return []*roster.MemberKey{sign, read}
+}
+
+func TestHalvesReadBackAndHoldNothingOfEachOther(t *testing.T) {
+	whole := newMember(t, "alice")
+	lines := strings.SplitAfter(whole.Reveal(), "\n") // header, warning, name, sign, identity
+	sign, read := whole.Split()
+	if text := sign.Reveal(); strings.Contains(text, "AGE-SECRET-KEY") || !strings.Contains(text, lines[3]) {
+		t.Errorf("the half that signs:\n%s", text)
+	}
+	if text := read.Reveal(); strings.Contains(text, "# sign") || strings.Contains(text, "PRIVATE") || !strings.Contains(text, lines[4]) {
+		t.Errorf("the half that reads:\n%s", text)
+	}
+	for _, half := range halves(whole) {
+		again, err := roster.ParseMemberKey(half.Reveal())
+		if err != nil || again.Reveal() != half.Reveal() || again.Name() != "alice" {
+			t.Errorf("another half came back: %v", err)
+		}
+	}
+	// A whole key without one of its lines is a half.
+	for i, want := range map[int]*roster.MemberKey{3: read, 4: sign} {
+		half, err := roster.ParseMemberKey(strings.Join(lines[:i], "") + strings.Join(lines[i+1:], ""))
+		if err != nil || half.Reveal() != want.Reveal() {
+			t.Errorf("without line %d: %v", i, err)
+		}
+	}
+}
+
+func TestWhatTakesAMissingHalfSaysWhichIsMissing(t *testing.T) {
+	whole := newMember(t, "alice")
+	sign, read := whole.Split()
+	var sealed bytes.Buffer
+	w := must(age.Encrypt(&sealed, must(whole.Card()).Recipient))
+	must(io.WriteString(w, "hello"))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := age.Decrypt(bytes.NewReader(sealed.Bytes()), sign.Identity()); !errors.Is(err, roster.ErrCannotRead) {
+		t.Errorf("the half that signs reads: %v", err)
+	}
+	if _, err := sign.Reader(); !errors.Is(err, roster.ErrCannotRead) {
+		t.Error(err)
+	}
+	if _, err := sign.Card(); !errors.Is(err, roster.ErrCannotRead) {
+		t.Errorf("a card: %v", err)
+	}
+	r, err := age.Decrypt(bytes.NewReader(sealed.Bytes()), read.Identity())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || string(got) != "hello" {
+		t.Errorf("the half that reads: %q, %v", got, err)
+	}
+	if _, err := read.Sign("text\n"); !errors.Is(err, roster.ErrCannotSign) {
+		t.Errorf("the half that reads signs: %v", err)
+	}
+	if _, err := read.Signer(); !errors.Is(err, roster.ErrCannotSign) {
+		t.Error(err)
+	}
+	if _, err := read.Card(); !errors.Is(err, roster.ErrCannotSign) {
+		t.Errorf("a card: %v", err)
+	}
+	if read.Public() != nil || read.Verifier() != "" {
+		t.Error("the half that reads has a public key of the other")
+	}
+	if signed, err := sign.Sign("text\n"); err != nil {
+		t.Error(err)
+	} else if _, err := roster.Verify(signed, whole.Verifier()); err != nil {
+		t.Error(err)
+	}
+}
+
+// elsewhere is a signer or reader that does not show its secret.
+type elsewhere struct {
+	crypto.Signer
+	roster.Reader
+}
+
+func TestKeyHeldElsewhereDoesAllButReveal(t *testing.T) {
+	whole := newMember(t, "alice")
+	held := elsewhere{must(whole.Signer()), must(whole.Reader())}
+	key, err := roster.MemberKeyFrom("alice", struct{ crypto.Signer }{held}, struct{ roster.Reader }{held})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := must(key.Card()).Text, must(whole.Card()).Text; got != want {
+		t.Errorf("another card:\n%s", got)
+	}
+	for form, secret := range secretForms(whole) {
+		if strings.Contains(key.Reveal(), secret) {
+			t.Errorf("it is revealed: %s", form)
+		}
+	}
+	if _, err := roster.ParseMemberKey(key.Reveal()); !errors.Is(err, roster.ErrFormat) {
+		t.Errorf("what is not here was written: %v", err)
+	}
+	if _, err := roster.MemberKeyFrom("Alice", held, held); !errors.Is(err, roster.ErrName) {
+		t.Error(err)
+	}
+	if _, err := roster.MemberKeyFrom("alice", nil, nil); !errors.Is(err, roster.ErrFormat) {
+		t.Error(err)
+	}
+	p256 := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	if _, err := roster.MemberKeyFrom("alice", p256, nil); !errors.Is(err, roster.ErrFormat) {
+		t.Errorf("another kind of key: %v", err)
+	}
+	broken := errors.New("no answer")
+	failing := must(roster.SigningKeyFrom("alice", failingSigner{held, broken}))
+	if _, err := failing.Sign("text\n"); !errors.Is(err, broken) {
+		t.Errorf("who holds it fails: %v", err)
+	}
+}
+
+type failingSigner struct {
+	crypto.Signer
+	err error
+}
+
+func (s failingSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, s.err }
+
 func TestThatIsNoMemberKeyFileIsRefused(t *testing.T) {
 	key, other := newMember(t, "alice"), newMember(t, "bob")
 	text := key.Reveal()
@@ -274,13 +400,14 @@ func TestThatIsNoMemberKeyFileIsRefused(t *testing.T) {
 		return strings.Join(lines[:i], "") + strings.Join(lines[i+1:], "")
 	}
 	theirs := strings.SplitAfter(other.Reveal(), "\n")
+	signs, reads := key.Split()
 	for name, file := range map[string]string{
 		"nothing":            "",
 		"no header":          without(0),
 		"newer version":      strings.Replace(text, "v1", "v2", 1),
 		"no name":            without(2),
-		"no signing key":     without(3),
-		"no identity":        without(4),
+		"neither half":       without(3)[:len(without(3))-len(lines[4])],
+		"a bad name":         strings.Replace(without(3), "# name: alice", "# name: Alice", 1),
 		"another name":       strings.Replace(text, "# name: alice", "# name: bob", 1),
 		"another's sign":     strings.Join(lines[:3], "") + theirs[3] + lines[4],
 		"two names":          text + lines[2],
@@ -307,8 +434,13 @@ func TestThatIsNoMemberKeyFileIsRefused(t *testing.T) {
 		altered := []byte(text)
 		at := rapid.IntRange(len(lines[0])+len(lines[1]), len(text)-2).Draw(t, "at")
 		altered[at] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
-		if again, err := roster.ParseMemberKey(string(altered)); err == nil && again.Reveal() != text {
-			t.Fatal("another key came back")
+		// A line that is none any more leaves a half.
+		again, err := roster.ParseMemberKey(string(altered))
+		if err != nil {
+			return
+		}
+		if got := again.Reveal(); got != text && got != signs.Reveal() && got != reads.Reveal() {
+			t.Fatalf("another key came back")
 		}
 	})
 }
@@ -319,6 +451,9 @@ func FuzzParseMemberKey(f *testing.F) {
 	f.Add(strings.ReplaceAll(text, "\n", "\r\n"))
 	f.Add("# tipbox member key v1\n# name: a\n# sign: PRIVATE+KEY+a+00000000+AAAA\nAGE-SECRET-KEY-PQ-1\n")
 	f.Add(text + "# sign: ")
+	for _, half := range halves(readMemberKey(f, "alice")) {
+		f.Add(half.Reveal())
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		roster.ParseSigningKey(text)
 		key, err := roster.ParseMemberKey(text)
@@ -330,6 +465,9 @@ func FuzzParseMemberKey(f *testing.F) {
 			t.Fatalf("another key came back: %v", err)
 		}
 		card, err := key.Card()
+		if errors.Is(err, roster.ErrCannotRead) || errors.Is(err, roster.ErrCannotSign) {
+			return
+		}
 		if err != nil || card.Name != key.Name() {
 			t.Fatalf("no card: %v", err)
 		}
@@ -430,7 +568,8 @@ func TestStockAgeReadsAMemberKeyFile(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"unix.key": key.Reveal(), "dos.key": strings.ReplaceAll(key.Reveal(), "\n", "\r\n")} {
+	_, read := key.Split()
+	for name, text := range map[string]string{"unix.key": key.Reveal(), "read.key": read.Reveal(), "dos.key": strings.ReplaceAll(key.Reveal(), "\n", "\r\n")} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -471,6 +610,7 @@ func TestSecretsPrintAsAFixedWord(t *testing.T) {
 		"signing key, a copy":   *sign,
 		"member key":            member,
 		"member key, a copy":    *member,
+		"the halves":            halves(member),
 		"fields":                open{sign, member},
 		"pointer":               &open{sign, member},
 		"unexported":            closed{sign, member},
@@ -503,7 +643,7 @@ func TestSecretsPrintAsAFixedWord(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range []any{sign, member, *member} {
+	for _, v := range []any{sign, member, *member, halves(member)[0], halves(member)[1]} {
 		if got := fmt.Sprintf("%v %+v %#v %s", v, v, v, v); strings.Count(got, "[signing key]") != 4 {
 			t.Error(got)
 		}
@@ -522,7 +662,7 @@ func secretForms(key *roster.MemberKey) map[string]string {
 		"note key":     strings.SplitN(key.SigningKey.Reveal(), "+", 5)[4][4:20],
 	}
 	for name, secret := range map[string][]byte{
-		"seed": key.Private().Seed()[:8], "text": []byte(lines[len(lines)-1])[:30],
+		"seed": must(key.Signer()).(ed25519.PrivateKey).Seed()[:8], "text": []byte(lines[len(lines)-1])[:30],
 	} {
 		forms[name+" hex"] = hex.EncodeToString(secret)
 		forms[name+" spaced hex"] = fmt.Sprintf("% x", secret)

@@ -16,6 +16,8 @@ import (
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
+
+	"tipbox/crypto/voucher"
 )
 
 // A Role is what a member may do. DESIGN: people, roles and the roster.
@@ -84,6 +86,11 @@ type Roster struct {
 	Rules    []Rule   `json:"rules,omitempty"`    // of channels, by channel and day
 	Holidays []string `json:"holidays,omitempty"` // days off besides weekends, 2006-01-02
 	Workdays []string `json:"workdays,omitempty"` // Saturdays and Sundays that are worked
+
+	Schedules []Schedule `json:"schedules,omitempty"` // of rewards, by day
+
+	// Denominations are of the vouchers by which rewards are paid.
+	Denominations []voucher.Denomination `json:"denominations,omitempty"`
 
 	root string            // the verifier key of its signature
 	sum  [sha256.Size]byte // of the signed text
@@ -247,6 +254,21 @@ func (r *Roster) Member(name string) *Member {
 	return nil
 }
 
+// With returns the members who have a role.
+func (r *Roster) With(role Role) []*Member {
+	return slices.DeleteFunc(slices.Clone(r.Members), func(m *Member) bool { return !m.Has(role) })
+}
+
+// Denomination returns the one of that ID, or nil.
+func (r *Roster) Denomination(id string) *voucher.Denomination {
+	for i := range r.Denominations {
+		if r.Denominations[i].ID == id {
+			return &r.Denominations[i]
+		}
+	}
+	return nil
+}
+
 // MemberByKey returns the member with that signing key, or nil.
 func (r *Roster) MemberByKey(key ed25519.PublicKey) *Member {
 	for _, m := range r.Members {
@@ -297,7 +319,7 @@ func (r *Roster) validate() error {
 		seen[value] = true
 		return nil
 	}
-	if err := r.validateRules(); err != nil {
+	if err := errors.Join(r.validateRules(), r.validateSchedules(), voucher.Validate(r.Denominations)); err != nil {
 		return err
 	}
 	var problems []error
@@ -358,8 +380,8 @@ func (m *Member) validate() error {
 			return fail("role %s twice", role)
 		}
 	}
-	if (m.Has(Investigator) || m.Has(Reviewer)) && m.Has(Payer) {
-		return fail("who reads tips never pays: no member is both investigator or reviewer, and payer")
+	if (m.Has(Investigator) || m.Has(Reviewer) || m.Has(Approver)) && m.Has(Payer) {
+		return fail("who reads tips or decides about awards never pays: no member is both investigator, reviewer or approver, and payer")
 	}
 	for i, c := range m.Channels {
 		if err := CheckName(c); err != nil {

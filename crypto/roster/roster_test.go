@@ -227,7 +227,7 @@ func TestDoubleMemberIsRefused(t *testing.T) {
 	r, root := office(t)
 	zoe, eve := newMember(t, "zoe"), newMember(t, "eve")
 	recipient := must(eve.Card()).Recipient.String()
-	alias := must(roster.SigningKeyFrom("ivy", eve.Private()))
+	alias := must(roster.SigningKeyFrom("ivy", must(eve.Signer())))
 	fresh := newMember(t, "ivy")
 	if err := r.Add(member(eve, roster.Reviewer), "2026-11-22"); err != nil {
 		t.Fatal(err)

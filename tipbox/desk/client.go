@@ -83,6 +83,7 @@ const (
 	maxRoster = 2 << 20
 	maxInbox  = 4 << 20
 	maxTip    = 256 << 20
+	maxList   = 16 << 20
 	maxError  = 64 << 10
 )
 
@@ -138,7 +139,21 @@ func (c *Client) Append(ctx context.Context, tip string, note, sealed []byte) er
 	if err != nil {
 		return err
 	}
+	io.Copy(io.Discard, io.LimitReader(body, maxError)) // so that the connection serves again
 	return body.Close()
+}
+
+// Figures returns the figures of the months from one to another, 2006-01. Validate
+// them.
+func (c *Client) Figures(ctx context.Context, from, to string) (*tipbox.Figures, error) {
+	figures := new(tipbox.Figures)
+	return figures, c.get(ctx, "/figures?"+url.Values{"from": {from}, "to": {to}}.Encode(), maxList, figures)
+}
+
+// Sample returns what a month's spot check is drawn from. Validate it.
+func (c *Client) Sample(ctx context.Context, month string) (*tipbox.Population, error) {
+	list := new(tipbox.Population)
+	return list, c.get(ctx, "/sample?"+url.Values{"month": {month}}.Encode(), maxList, list)
 }
 
 func (c *Client) get(ctx context.Context, path string, max int64, v any) error {

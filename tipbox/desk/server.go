@@ -42,7 +42,10 @@ func New(cfg Config) http.Handler {
 	v1.Handle("/inbox", s.handle(s.getInbox)).Methods("GET")
 	v1.Handle("/tips/{tip}", s.handle(s.getTip)).Methods("GET")
 	v1.Handle("/tips/{tip}/blobs/{blob}", s.handle(s.getBlob)).Methods("GET")
+	s.awardRoutes(v1)
 	v1.Handle("/tips/{tip}/events", s.handle(s.postEvent)).Methods("POST")
+	v1.Handle("/figures", s.handle(s.getFigures)).Methods("GET")
+	v1.Handle("/sample", s.handle(s.getSample)).Methods("GET")
 	noRoute := s.handle(func(http.ResponseWriter, *http.Request, *roster.Member) error {
 		return fmt.Errorf("no such call: %w", tipbox.ErrNotFound)
 	})
@@ -182,6 +185,23 @@ func (s *server) getBlob(w http.ResponseWriter, r *http.Request, m *roster.Membe
 	w.Header().Set("Content-Type", "application/octet-stream")
 	http.ServeContent(newMoving(w), r, "", time.Time{}, io.NewSectionReader(blob, 0, blob.Size()))
 	return nil
+}
+
+func (s *server) getFigures(w http.ResponseWriter, r *http.Request, m *roster.Member) error {
+	query := r.URL.Query()
+	figures, err := s.service.Figures(r.Context(), m, query.Get("from"), query.Get("to"))
+	if err != nil {
+		return err
+	}
+	return s.send(w, http.StatusOK, figures)
+}
+
+func (s *server) getSample(w http.ResponseWriter, r *http.Request, m *roster.Member) error {
+	list, err := s.service.Sample(r.Context(), m, r.URL.Query().Get("month"))
+	if err != nil {
+		return err
+	}
+	return s.send(w, http.StatusOK, list)
 }
 
 // moving gives a slow line time as long as it moves.

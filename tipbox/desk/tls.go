@@ -8,7 +8,7 @@
 //     handshake and again at every request; the client accepts only a server
 //     that the roster names.
 //   - A member whom the roster does not allow learns nothing of a tip, not even
-//     that it exists.
+//     that it exists; but see tipbox.Service.Sample for what reviewers get.
 //   - The client bounds what it reads and gives the service's own errors, so
 //     that a tool says the same whatever is between it and the service. What it
 //     returns is not to be believed before tipbox.OpenTip has checked it.
@@ -20,6 +20,10 @@
 //	GET  /v1/tips/{tip}              tipbox.TipFile
 //	GET  /v1/tips/{tip}/blobs/{blob} bytes; ranges
 //	POST /v1/tips/{tip}/events       tipbox.SealedEvent
+//	GET  /v1/awards?after=           AwardPage, for approvers
+//	GET  /v1/awards/{tip}            tipbox.TipFile, for approvers
+//	GET  /v1/figures?from=&to=       tipbox.Figures
+//	GET  /v1/sample?month=           tipbox.Population
 //
 // An error is an Error with a status of 4xx or 5xx.
 package desk
@@ -43,16 +47,20 @@ var ErrPeer = errors.New("the other end's key is not in the roster")
 // certificate is a self-signed certificate over a signing key. It says nothing
 // else: who it belongs to is in the roster.
 func certificate(key *roster.SigningKey) (tls.Certificate, error) {
+	signer, err := key.Signer()
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("making a certificate: %w", err)
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		NotBefore:    time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
 		NotAfter:     time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // RFC 5280, 4.1.2.5: no end
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key.Private())
+	der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("making a certificate: %w", err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key.Private()}, nil
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: signer}, nil
 }
 
 // peerKey is the Ed25519 key that the other end has proven to hold.

@@ -180,6 +180,13 @@ func (o *Org) SetRules(rules ...roster.Rule) {
 	o.Install()
 }
 
+// SetSchedules puts other scales of rewards into the roster, and installs it.
+func (o *Org) SetSchedules(schedules ...roster.Schedule) {
+	o.t.Helper()
+	o.draft.Schedules = schedules
+	o.Install()
+}
+
 // SetHolidays puts days off into the roster, and installs it.
 func (o *Org) SetHolidays(days ...string) {
 	o.t.Helper()

@@ -29,12 +29,14 @@ var headers = map[string]string{
 
 func TestEveryOtherAnswerHasEveryHeader(t *testing.T) {
 	s := newSite(t, tipboxtest.Config{})
-	for _, target := range []string{"/", "/tip", "/thread", "/healthz", "/none", "/thread/message"} {
+	s.SetSchedules(shipped(t, "schedule.toml"))
+	for _, target := range []string{"/", "/tip", "/thread", "/reward", "/reward.json", "/healthz", "/none", "/thread/message"} {
 		for _, method := range []string{"HEAD", "OPTIONS", "DELETE"} {
 			checkHeaders(t, method+" "+target, s.do(t, httptest.NewRequest(method, target, nil)))
 		}
 	}
 	checkHeaders(t, "healthz", s.get(t, "/healthz").want(t, 200))
+	checkHeaders(t, "reward.json", s.get(t, "/reward.json").want(t, 200))
 	checkHeaders(t, "unclean path", s.get(t, "//tip?lang=en").want(t, 301))
 }
 
@@ -51,6 +53,9 @@ func checkHeaders(t *testing.T, name string, a *answer) {
 	case name == "unclean path":
 		want["Location"] = "/tip?lang=en"
 		delete(want, "Content-Type")
+	case name == "reward.json" || name == "HEAD /reward.json":
+		want["Content-Type"] = "application/json"
+		want["Cache-Control"] = "public, max-age=3600"
 	case name == "healthz" || name == "HEAD /healthz":
 		want["Content-Type"] = "text/plain; charset=utf-8"
 	}
@@ -90,8 +95,9 @@ func TestThePolicyAllowsNothingButTheStyleAndTheForms(t *testing.T) {
 
 func TestARealServerSaysNothingOfItself(t *testing.T) {
 	s := newSite(t, tipboxtest.Config{})
+	s.SetSchedules(shipped(t, "schedule.toml"))
 	addr := serve(t, s)
-	for _, path := range []string{"/", "/tip", "/none", "/healthz"} {
+	for _, path := range []string{"/", "/tip", "/reward", "/reward.json", "/none", "/healthz"} {
 		resp, err := http.Get("http://" + addr + path)
 		if err != nil {
 			t.Fatal(err)
@@ -108,8 +114,9 @@ func TestARealServerSaysNothingOfItself(t *testing.T) {
 
 func TestAHeadHasTheLengthOfThePageAndNoBody(t *testing.T) {
 	s := newSite(t, tipboxtest.Config{})
+	s.SetSchedules(shipped(t, "schedule.toml"))
 	addr := serve(t, s)
-	for _, path := range []string{"/", "/tip", "/thread", "/healthz"} {
+	for _, path := range []string{"/", "/tip", "/thread", "/reward", "/reward.json", "/healthz"} {
 		resp, err := http.Head("http://" + addr + path)
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,9 @@ func (s *site) homeRoutes(r *mux.Router) {
 
 func (s *site) getHome(w http.ResponseWriter, r *http.Request) error {
 	p := s.newPage(r, "home.head")
-	p.Data = struct{ Channels []tipbox.Channel }{s.service.Channels()}
+	p.Data = struct {
+		Channels []tipbox.Channel
+		Rewards  bool
+	}{s.service.Channels(), len(s.service.Scales()) > 0}
 	return s.render(w, http.StatusOK, "home", p)
 }

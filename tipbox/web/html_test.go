@@ -131,7 +131,7 @@ func (n *node) form(t testing.TB, action string) *form {
 			if checked {
 				f.values.Add(name, n.attr["value"])
 			}
-		case kind == "hidden":
+		case kind == "hidden" || kind == "text":
 			f.values.Add(name, n.attr["value"])
 		default:
 			t.Fatalf("a form has an input of type %q", kind)

@@ -37,7 +37,7 @@ func everyPage(t *testing.T, lang string) map[string]*answer {
 		Roles: []roster.Role{roster.Investigator}, Channels: []string{"bribery"},
 		Title: `"><script>alert(1)</script>`, Unit: `R&D "<b>`,
 	})
-	s.Install()
+	s.SetSchedules(everySchedule()...)
 	all := make(map[string]*answer)
 	add := func(name string, status int, a *answer) *answer {
 		t.Helper()
@@ -49,6 +49,13 @@ func everyPage(t *testing.T, lang string) map[string]*answer {
 	}
 	for name, target := range map[string]string{"home": "/", "home by link": "/?lang=" + lang, "tip": "/tip", "thread": "/thread?lang=" + lang} {
 		add(name, 200, s.get(t, target))
+	}
+	for name, target := range rewardPages {
+		status := 200
+		if strings.Contains(name, "refused") {
+			status = 422
+		}
+		add("reward"+name, status, s.get(t, target))
 	}
 	add("no such page", 404, s.get(t, "/none/%22%3E%3Cscript%3E?lang="+lang))
 	add("method not allowed", 405, s.get(t, "/thread/message"))
@@ -131,7 +138,7 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-var ownLink = regexp.MustCompile(`^(/|/tip|/thread|#main)(\?lang=[A-Za-z-]+)?$`)
+var ownLink = regexp.MustCompile(`^(/|/tip|/thread|/reward|/reward.json|#main)(\?lang=[A-Za-z-]+)?$`)
 
 func checkLinks(t *testing.T, a *answer) {
 	if strings.Contains(a.Body.String(), "<script") || strings.Contains(a.Body.String(), "<img") {
@@ -153,6 +160,9 @@ func checkLinks(t *testing.T, a *answer) {
 				t.Errorf("a link leads to %q", n.attr["href"])
 			}
 		case "form":
+			if n.attr["method"] == "get" && strings.HasPrefix(n.attr["action"], "/reward#try-") {
+				break
+			}
 			if !slices.Contains([]string{"/tip", "/thread", "/thread/message", "/thread/receipt", "/thread/erase"}, n.attr["action"]) || n.attr["method"] != "post" {
 				t.Errorf("a form: %v", n.attr)
 			}
@@ -186,8 +196,8 @@ func checkLanguage(t *testing.T, lang string, a *answer) {
 		}
 		said = strings.ReplaceAll(a.page.inner(), a.page.tags("style")[0].inner(), "")
 	}
-	said = strings.NewReplacer(hostile, "", tooLong, "", "简体中文", "").Replace(said)
-	if found := regexp.MustCompile(`\b(nav|home|tip|receipt|thread|message|notice|error|footer|size)\.[a-z][a-z.]*|%!.{0,20}|<no value>|\{\{`).FindAllString(said, -1); found != nil {
+	said = strings.NewReplacer(hostile, "", tooLong, "", "简体中文", "", "reward.json", "").Replace(said)
+	if found := regexp.MustCompile(`\b(nav|home|tip|receipt|thread|message|notice|error|footer|size|reward)\.[a-z][a-z.]*|%!.{0,20}|<no value>|\{\{`).FindAllString(said, -1); found != nil {
 		t.Errorf("it prints %q", found)
 	}
 	if chinese := regexp.MustCompile(`\p{Han}{4}`).MatchString(said); chinese != (lang == "zh-Hans") {
@@ -250,9 +260,9 @@ func TestHomeAndFormAreSmallEvenForALargeOrganisation(t *testing.T) {
 			Title: fmt.Sprintf("Chief Inspector Number %d of the City", i), Unit: fmt.Sprintf("Inspectorate %d", i/4),
 		})
 	}
-	s.Install()
+	s.SetSchedules(shipped(t, "schedule.toml"))
 	for _, lang := range pageLanguages {
-		for _, path := range []string{"/", "/tip"} {
+		for _, path := range []string{"/", "/tip", "/reward"} {
 			a := s.get(t, path+"?lang="+lang).want(t, http.StatusOK)
 			if a.Body.Len() >= 15<<10 {
 				t.Errorf("%s in %s is %d bytes", path, lang, a.Body.Len())

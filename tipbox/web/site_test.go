@@ -189,11 +189,11 @@ func (a *answer) contains(t testing.TB, texts ...string) {
 	}
 }
 
-// kept is what is stored besides form keys, as names.
+// kept is what is stored besides keys of forms and numbers, as names.
 func (s *site) kept() []string {
 	var names []string
 	for name := range s.Stored() {
-		if !strings.HasPrefix(name, "record form/") && name != "record meta/roster" {
+		if !strings.HasPrefix(name, "record form/") && name != "record meta/roster" && name != "record meta/sequence" {
 			names = append(names, name)
 		}
 	}

@@ -95,11 +95,13 @@ func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, 
 		ChannelTitle, Session string
 		HasReply              bool
 		CaseKey               string // of the state, as a source is told
+		Awards                []awardView
 		messageForm
 	}{
 		thread, title, s.service.Session(code),
 		slices.ContainsFunc(thread.Messages, func(m tipbox.ThreadMessage) bool { return m.From == tipbox.FromDesk }),
 		stateKey(thread.State),
+		p.awards(thread.Awards),
 		s.messageForm(p, sent),
 	}
 	return s.render(w, status, "thread", p)

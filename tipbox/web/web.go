@@ -75,9 +75,11 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	r := mux.NewRouter()
 	s.homeRoutes(r)
+	s.rewardRoutes(r)
 	s.tipRoutes(r)
 	s.threadRoutes(r)
 	s.eraseRoutes(r)
+	s.awardRoutes(r)
 	r.Handle("/healthz", s.handle(func(w http.ResponseWriter, r *http.Request) error {
 		return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
 	})).Methods("GET", "HEAD")

@@ -1,0 +1,268 @@
+package tipbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tipbox/crypto/roster"
+	"tipbox/crypto/seal"
+	"tipbox/store"
+)
+
+// An AwardItem is a tip with awards, as approvers see it.
+type AwardItem struct {
+	Tip     string      `json:"tip"`
+	Channel string      `json:"channel"`
+	Awards  []AwardLine `json:"awards"`
+}
+
+// An AwardLine is what a tip's record has of an award: what is in the clear.
+type AwardLine struct {
+	Number   int        `json:"number"`
+	State    AwardState `json:"state"`
+	Schedule string     `json:"schedule"`
+	Currency string     `json:"currency"`
+	Amount   int64      `json:"amount"`
+	Granted  string     `json:"granted,omitempty"` // the days
+	ClaimBy  string     `json:"claim_by,omitempty"`
+	Claimed  string     `json:"claimed,omitempty"`
+	Issued   string     `json:"issued,omitempty"`
+	Choice   string     `json:"choice,omitempty"`
+	Votes    int        `json:"votes"` // approvers that it takes
+	Approved []string   `json:"approved,omitempty"`
+
+	Vouchers map[string]int `json:"vouchers,omitempty"` // how many of each denomination were claimed
+}
+
+func (c *Case) awardLines() (lines []AwardLine) {
+	for _, a := range c.Awards {
+		line := AwardLine{
+			Number: a.Number, State: a.State, Schedule: a.Terms.Schedule, Currency: a.Terms.Currency, Amount: a.Terms.Amount,
+			Granted: a.Granted, ClaimBy: c.ClaimBy(a), Claimed: a.Claimed, Issued: a.Issued, Votes: a.Votes, Approved: append([]string(nil), a.Approved...),
+		}
+		if a.Claim != nil {
+			line.Choice = a.Claim.Choice
+			for _, r := range a.Claim.Requests {
+				if line.Vouchers == nil {
+					line.Vouchers = make(map[string]int)
+				}
+				line.Vouchers[r.Denomination]++
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// deciding reports whether approvers have something to do about the award.
+func (l AwardLine) deciding() bool {
+	return l.State == AwardProposed || l.State == AwardAppealed || l.State == AwardClaimed
+}
+
+// Awards returns a page of the tips about whose awards approvers have to decide,
+// and the cursor of the next page.
+func (s *Service) Awards(ctx context.Context, m *roster.Member, cursor string, limit int) (items []AwardItem, next string, err error) {
+	defer s.brief()()
+	if err := s.mayApprove(m); err != nil {
+		return nil, "", err
+	}
+	if cursor != "" && !ValidTipID(cursor) {
+		return nil, "", fmt.Errorf("cursor: %w", ErrInvalid)
+	}
+	limit = min(max(limit, 1), MaxPage)
+	recs, err := s.cfg.Store.Scan(ctx, prefixAward, prefixAward+store.Key(cursor), limit)
+	if err != nil {
+		return nil, "", fmt.Errorf("reading the awards: %w", err)
+	}
+	for _, rec := range recs {
+		id := strings.TrimPrefix(string(rec.Key), string(prefixAward))
+		t, _, err := s.loadTip(ctx, id)
+		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
+			s.cfg.Log.Error("an award cannot be listed: run tipboxd check", "error", err)
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		items = append(items, AwardItem{id, t.Channel, t.Awards})
+	}
+	if len(recs) == limit {
+		next = strings.TrimPrefix(string(recs[limit-1].Key), string(prefixAward))
+	}
+	return items, next, nil
+}
+
+func (s *Service) mayApprove(m *roster.Member) error {
+	if now := s.Roster().Member(m.Name()); now == nil || now.CardText != m.CardText {
+		return fmt.Errorf("%s with this key is no longer in the roster: %w", m.Name(), ErrForbidden)
+	}
+	if !m.Has(roster.Approver) {
+		return fmt.Errorf("deciding about awards takes the role %s: %w", roster.Approver, ErrForbidden)
+	}
+	return nil
+}
+
+// awardTip loads a tip for an approver: ErrNotFound if it has no award.
+func (s *Service) awardTip(ctx context.Context, m *roster.Member, id string) (*loadedTip, error) {
+	if err := s.mayApprove(m); err != nil {
+		return nil, err
+	}
+	if !ValidTipID(id) {
+		return nil, fmt.Errorf("tip %.40q: %w", id, ErrNotFound)
+	}
+	t, rev, err := s.loadTip(ctx, id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && len(t.Awards) == 0 {
+		return nil, fmt.Errorf("tip %s: %w", id, ErrNotFound)
+	}
+	return &loadedTip{t, rev}, err
+}
+
+// AwardTip returns what approvers get of a tip with an award: what members and the
+// source signed, and of what is sealed only what is about awards.
+func (s *Service) AwardTip(ctx context.Context, m *roster.Member, id string) (*TipFile, error) {
+	defer s.brief()()
+	t, err := s.awardTip(ctx, m, id)
+	if err != nil {
+		return nil, err
+	}
+	notes, err := s.notes(ctx, id, t.Events)
+	if err != nil {
+		return nil, err
+	}
+	file := &TipFile{Tip: id, Channel: t.Channel, Day: t.Day, Reply: t.Reply, Head: t.Head, Key: t.Key, Source: t.Source}
+	for i, note := range notes {
+		event := SealedEvent{Note: string(note)}
+		if e, err := parseEvent(note); note != nil && err == nil && toApprovers(e.Action) {
+			rec, err := s.cfg.Store.Get(ctx, keySealed(id, i+1))
+			if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
+				return nil, err
+			}
+			event.Sealed = rec.Value
+		}
+		file.Events = append(file.Events, event)
+	}
+	return file, nil
+}
+
+// toApprovers reports whether messages of the action are sealed to approvers.
+func toApprovers(a Action) bool { return a == ActionAward || a == ActionAppeal }
+
+// OpenAward is OpenTip for an approver, who has no key of the tip: it checks all
+// that is signed, and opens what is sealed to approvers. The tip's id is a hash of
+// its key and its source's, so the server cannot put others in their place.
+func OpenAward(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster) (*OpenedTip, error) {
+	if seal.TipID(file.Key, file.Source) != id {
+		return nil, fmt.Errorf("tip %s: the keys are another tip's: %w", id, ErrInvalid)
+	}
+	to, err := seal.ParseRecipient(file.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tip %s: its key: %w: %w", id, ErrInvalid, err)
+	}
+	o := &OpenedTip{Tip: id, Channel: file.Channel, roster: r, tipKey: to, identity: key.Identity(), approver: true}
+	return o, o.read(file, file.Source)
+}
+
+// approversOf are who can decide about an award of the tip: they had no part in
+// it, and the source did not leave them out.
+func (o *OpenedTip) approversOf() []*roster.Member {
+	return slices.DeleteFunc(o.roster.With(roster.Approver), o.leftOut)
+}
+
+// checkAwards looks for what is against the schedule where the server cannot see
+// it: the base, the evidence and the rate, and who was left out.
+func (o *OpenedTip) checkAwards() {
+	for _, m := range o.Messages {
+		if m.Void != "" || m.Event == nil {
+			continue
+		}
+		fault := func(format string, args ...any) {
+			o.Faults = append(o.Faults, fmt.Sprintf("entry %d, by %s: ", m.Number, m.By)+fmt.Sprintf(format, args...))
+		}
+		switch m.Action {
+		case ActionApprove:
+			if slices.ContainsFunc(o.roster.On(m.Day, m.By), o.leftOut) {
+				fault("an approval by somebody whom the source left out")
+			}
+		case ActionAward:
+			if m.Detail == nil {
+				fault("an award that does not say why")
+			} else if err := o.CheckAward(m.Number); err != nil {
+				fault("%v", err)
+			}
+		}
+	}
+}
+
+// CheckAward checks the amount of an award against its schedule and what it says
+// of base, evidence and rate.
+func (o *OpenedTip) CheckAward(number int) error {
+	a := o.Case.award(number)
+	if a == nil {
+		return fmt.Errorf("there is no award %d: %w", number, ErrNotFound)
+	}
+	return o.checkTerms(number, a.Proposed, &a.Terms, o.Messages[number-1].Detail)
+}
+
+// checkTerms checks an award that is proposed on that day as the entry of that
+// number.
+func (o *OpenedTip) checkTerms(number int, day string, terms *AwardTerms, d *Detail) error {
+	s := o.roster.Schedule(terms.Schedule)
+	if s == nil || d == nil {
+		return against(RuleAward, "its schedule or its reasons are missing")
+	}
+	var before int64
+	for _, b := range o.Case.Awards {
+		if b.Number < number && b.State != AwardRefused {
+			before += b.Terms.Total
+		}
+	}
+	if !o.approver && terms.first(o.Tip) {
+		if err := o.checkBase(s, number, day, d); err != nil {
+			return err
+		}
+	}
+	want, err := Instalment(s, d.Base, d.Evidence, d.Rate, before)
+	if err != nil {
+		return err
+	}
+	if want != terms.Total {
+		return against(RuleAward, "the award is %d, and by schedule %s it is %d", terms.Total, s.ID, want)
+	}
+	return nil
+}
+
+// Merit is what an award of the case proposed after so many entries is worked out
+// from, in a currency.
+func (o *OpenedTip) Merit(entries int, currency, evidence string) (Merit, error) {
+	var sums []Detail
+	for _, m := range o.Messages[:entries] {
+		if m.Void == "" && m.Action == ActionRecover && m.Detail != nil {
+			sums = append(sums, *m.Detail)
+		}
+	}
+	found, collected, err := Recovered(sums, currency)
+	return Merit{Channel: o.Channel, Received: o.Case.Received, Currency: currency, Evidence: evidence, Found: found, Collected: collected}, err
+}
+
+// checkBase checks that the base of an award was recovered, and that no other
+// schedule pays more.
+func (o *OpenedTip) checkBase(s *Schedule, number int, day string, d *Detail) error {
+	merit, err := o.Merit(number-1, s.Currency, d.Evidence)
+	if err != nil {
+		return err
+	}
+	if base := merit.Base(s); d.Base != base {
+		return against(RuleScale, "the award is of %d, and what was %s comes to %d", d.Base, s.Base, base)
+	}
+	governing, err := Governing(o.roster, merit, day)
+	if err != nil {
+		return err
+	}
+	if governing == nil || governing.ID != s.ID {
+		return against(RuleScale, "the award goes by schedule %s, which does not govern this case", s.ID)
+	}
+	return nil
+}

@@ -1,0 +1,244 @@
+package tipbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"tipbox/crypto/receipt"
+	"tipbox/crypto/roster"
+	"tipbox/crypto/seal"
+	"tipbox/crypto/voucher"
+	"tipbox/store"
+)
+
+// ErrClaim means that an award cannot be claimed, or appealed for, so: it wraps
+// the rule's reason.
+var ErrClaim = errors.New("the award cannot be claimed so")
+
+// A Claim is how a source takes an award.
+type Claim struct {
+	Award   int    // its number
+	Choice  string // ClaimVoucher, …
+	Details string // ClaimDetails: where to pay, in the source's words
+	Charity string // ClaimCharity: its ID
+}
+
+// MaxDetails is the most characters of payment details.
+const MaxDetails = 2000
+
+// Claim claims an award of the thread that the code opens. When it returns nil
+// the claim is durable. The same claim made twice is one. Errors: ErrClaim,
+// ErrEmpty, ErrTooLong, ErrNoThread, ErrConflict, or the store's.
+func (s *Service) Claim(ctx context.Context, code *receipt.Code, claim Claim) error {
+	defer s.brief()()
+	return s.sourceEvent(ctx, code, ActionClaim, claim.Award, func(a *Award, e *Event, t *loadedTip) (changes []store.Change, sealed []byte, err error) {
+		e.Claim = &ClaimTerms{Choice: claim.Choice}
+		switch claim.Choice {
+		case ClaimVoucher:
+			e.Claim.Requests, err = s.blindRequests(code, a)
+			return nil, nil, err
+		case ClaimDetails:
+			return s.detailsClaim(e, a, claim.Details)
+		case ClaimCharity:
+			e.Claim.Payout, e.Claim.Charity = randomID(payoutIDLength), claim.Charity
+			payout := Payout{Currency: a.Terms.Currency, Amount: a.Terms.Amount, Charity: claim.Charity, Schedule: a.Terms.Schedule}
+			return []store.Change{store.Create(keyPayout(e.Claim.Payout), encode(payout))}, nil, nil
+		}
+		return nil, nil, nil
+	})
+}
+
+// Appeal has other approvers look at the refusal of an award. What the source
+// writes is for the desk and the approvers.
+func (s *Service) Appeal(ctx context.Context, code *receipt.Code, award int, lang, text string) error {
+	defer s.brief()()
+	text, err := (&Draft{}).checkText(text)
+	if err != nil {
+		return err
+	}
+	return s.sourceEvent(ctx, code, ActionAppeal, award, func(_ *Award, e *Event, t *loadedTip) ([]store.Change, []byte, error) {
+		to, err := seal.ParseRecipient(t.Key)
+		if err != nil {
+			return nil, nil, err
+		}
+		recipients := []*seal.Recipient{to}
+		for _, m := range s.Roster().With(roster.Approver) {
+			recipients = append(recipients, m.Card.Recipient)
+		}
+		sealed, err := seal.Message(encode(document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Lang: cut(lang, 35), Text: text}), recipients...)
+		return nil, sealed, err
+	})
+}
+
+// sourceEvent appends an event about an award, signed by the code. Compose fills
+// the event in, and returns what is written with it and what it seals.
+func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Action, award int,
+	compose func(*Award, *Event, *loadedTip) ([]store.Change, []byte, error)) error {
+	key, err := roster.SigningKeyFrom(SourceName, code.SigningKey())
+	if err != nil {
+		return err
+	}
+	for range tries {
+		id, _, _, err := s.find(ctx, code)
+		if err != nil {
+			return err
+		}
+		t, c, err := s.loadChain(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			return ErrNoThread // erased meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		kase := foldCase(c.events, t.Channel, s.Roster())
+		a := kase.award(award)
+		if a == nil {
+			return fmt.Errorf("there is no award %d: %w", award, ErrClaim)
+		}
+		if done(a, action) {
+			return nil // sent twice
+		}
+		e, err := c.next(action, s.Today())
+		if err != nil {
+			return err
+		}
+		e.By, e.Award = SourceName, award
+		changes, sealed, err := compose(a, e, t)
+		if err != nil {
+			return err
+		}
+		if sealed != nil {
+			e.Sealed = hash(sealed)
+		}
+		if err := e.validate(); err != nil {
+			return fmt.Errorf("%w: %w", ErrClaim, err)
+		}
+		if err := kase.apply(e); err != nil {
+			return fmt.Errorf("%w: %w", ErrClaim, err)
+		}
+		note, err := e.sign(key)
+		if err != nil {
+			return err
+		}
+		more, err := s.appending(t, e, note, sealed, kase)
+		if err != nil {
+			return err
+		}
+		err = s.cfg.Store.Apply(ctx, append(more, changes...)...)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// done reports whether the source has done that to the award already.
+func done(a *Award, action Action) bool {
+	return action == ActionClaim && a.Claim != nil || action == ActionAppeal && a.State == AwardAppealed
+}
+
+// detailsClaim seals the details of a payment to the payers, and to nobody else.
+func (s *Service) detailsClaim(e *Event, a *Award, details string) ([]store.Change, []byte, error) {
+	details, err := (&Draft{}).checkText(details)
+	if err != nil {
+		return nil, nil, err
+	}
+	if n := len([]rune(details)); n > MaxDetails {
+		return nil, nil, fmt.Errorf("%d characters, at most %d: %w", n, MaxDetails, ErrTooLong)
+	}
+	var payers []*seal.Recipient
+	for _, m := range s.Roster().With(roster.Payer) {
+		payers = append(payers, m.Card.Recipient)
+	}
+	if len(payers) == 0 {
+		return nil, nil, fmt.Errorf("nobody pays: %w", ErrClaim)
+	}
+	e.Claim.Payout = randomID(payoutIDLength)
+	sealed, err := seal.Message(encode(PayoutDetails{Payout: e.Claim.Payout, Text: details}), payers...)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.Claim.Details = hash(sealed)
+	payout := Payout{Currency: a.Terms.Currency, Amount: a.Terms.Amount, Sealed: sealed, Schedule: a.Terms.Schedule}
+	return []store.Change{store.Create(keyPayout(e.Claim.Payout), encode(payout))}, nil, nil
+}
+
+// voucherSeed is what the voucher of that index of an award is made of: the same
+// code makes the same voucher again, and nothing of it is kept.
+func voucherSeed(code *receipt.Code, award, index int) [32]byte {
+	return [32]byte(code.Derive(fmt.Sprintf("voucher %d %d", award, index), 32))
+}
+
+// blindRequests asks for the fewest vouchers that come to the award, of the
+// denominations that are in force.
+func (s *Service) blindRequests(code *receipt.Code, a *Award) ([]BlindRequest, error) {
+	var requests []BlindRequest
+	rest := a.Terms.Amount
+	for _, d := range voucher.Issued(s.Roster().Denominations, a.Terms.Currency, s.Today()) { // the largest first
+		for rest >= d.Amount && len(requests) < MaxVouchers {
+			r, err := voucher.Blind(d, voucherSeed(code, a.Number, len(requests)), s.cfg.Root)
+			if err != nil {
+				return nil, err
+			}
+			requests = append(requests, BlindRequest{d.ID, r.Blinded})
+			rest -= d.Amount
+		}
+	}
+	if rest > 0 {
+		return nil, fmt.Errorf("there are no vouchers that come to its amount: %w", ErrClaim)
+	}
+	return requests, nil
+}
+
+// Vouchers makes the vouchers of an award that was claimed so and issued: the same
+// ones at every call.
+func (s *Service) Vouchers(ctx context.Context, code *receipt.Code, award int) ([]*voucher.Voucher, error) {
+	defer s.brief()()
+	id, _, _, err := s.find(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	t, c, err := s.loadChain(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	a := foldCase(c.events, t.Channel, s.Roster()).award(award)
+	if a == nil || a.State != AwardIssued {
+		return nil, fmt.Errorf("award %d is not issued: %w", award, ErrClaim)
+	}
+	vouchers := make([]*voucher.Voucher, len(a.signatures))
+	for i, r := range a.Claim.Requests {
+		d := s.Roster().Denomination(r.Denomination)
+		if d == nil {
+			return nil, fmt.Errorf("denomination %s is no longer in the roster: %w", r.Denomination, ErrClaim)
+		}
+		request, err := voucher.Blind(*d, voucherSeed(code, award, i), s.cfg.Root)
+		if err == nil {
+			vouchers[i], err = request.Finish(a.signatures[i])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("voucher %d of award %d: %w", i+1, award, err)
+		}
+	}
+	return vouchers, nil
+}
+
+// A Payout is a payment to be made without a voucher, as payers see it: nothing in
+// it leads to a tip. It is kept under an id of its own.
+type Payout struct {
+	Currency string `json:"currency"`
+	Amount   int64  `json:"amount"`            // minor units
+	Schedule string `json:"schedule"`          // for the accounts
+	Charity  string `json:"charity,omitempty"` // to that one of the schedule, or
+	Sealed   []byte `json:"sealed,omitempty"`  // PayoutDetails, sealed to the payers
+	Paid     string `json:"paid,omitempty"`    // the month: see Payment
+}
+
+// PayoutDetails are where to pay.
+type PayoutDetails struct {
+	Payout string `json:"payout"` // its id
+	Text   string `json:"text"`
+}
+
+func keyPayout(id string) store.Key { return store.Key("payout/" + id) }

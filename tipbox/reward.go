@@ -1,0 +1,439 @@
+package tipbox
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tipbox/crypto/roster"
+)
+
+// The actions by which a source that was right is paid. The award is proposed by
+// an investigator who knows the case, granted by approvers who had no part in it,
+// and claimed with the receipt code; who pays learns neither.
+const (
+	ActionAward   Action = "award"   // by an investigator: proposes an award
+	ActionApprove Action = "approve" // by an approver: for it
+	ActionRefuse  Action = "refuse"  // by an approver: against it, and tells the source why
+	ActionAppeal  Action = "appeal"  // by the source: has other approvers look at a refusal, once
+	ActionClaim   Action = "claim"   // by the source: takes the award, waives it or gives it away
+	ActionIssue   Action = "issue"   // by an approver: signs the vouchers that were claimed, blindly
+)
+
+// RuleAward is the name of the rule that what is done to an award fits how far it
+// is, the schedule and the window.
+const RuleAward = "award"
+
+// AwardTerms are what an event of ActionAward says in the clear, for the accounts.
+// Why, and on what base, is sealed: see Detail.
+type AwardTerms struct {
+	Schedule string `json:"schedule"` // the ID of the one it goes by
+	Currency string `json:"currency"`
+	Amount   int64  `json:"amount"` // minor units, of this tip's source
+	Total    int64  `json:"total"`  // minor units, of all sources of the case
+
+	// Split says who shares a Total, the tip that came first before the others: see
+	// Split. It is empty if there is one source.
+	Split []AwardShare `json:"split,omitempty"`
+}
+
+// first reports whether the tip is the one that came first, of those that share.
+func (t *AwardTerms) first(tip string) bool { return len(t.Split) == 0 || t.Split[0].Tip == tip }
+
+// An AwardShare is a tip's part of an award, to so many parts of all.
+type AwardShare struct {
+	Tip   string `json:"tip"`
+	Parts int64  `json:"parts"`
+}
+
+// How a source takes an award.
+const (
+	ClaimVoucher = "voucher" // bearer vouchers, which nobody can link to the tip
+	ClaimDetails = "details" // payment to details that are sealed to the payers
+	ClaimCharity = "charity" // to a charity that the schedule names
+	ClaimWaive   = "waive"   // not at all
+)
+
+// ClaimTerms are what an event of ActionClaim says.
+type ClaimTerms struct {
+	Choice   string         `json:"choice"`
+	Requests []BlindRequest `json:"requests,omitempty"` // ClaimVoucher
+	Payout   string         `json:"payout,omitempty"`   // ClaimDetails, ClaimCharity: the payers' id of it
+	Details  string         `json:"details,omitempty"`  // ClaimDetails: SHA-256 of what is sealed to the payers, hex
+	Charity  string         `json:"charity,omitempty"`  // ClaimCharity
+}
+
+// A BlindRequest asks for a voucher.
+type BlindRequest struct {
+	Denomination string `json:"denomination"`
+	Blinded      []byte `json:"blinded"`
+}
+
+// MaxVouchers is the most vouchers of one claim.
+const MaxVouchers = 40
+
+// An AwardState is how far an award is.
+type AwardState string
+
+// The states of an award.
+const (
+	AwardProposed AwardState = "proposed"
+	AwardGranted  AwardState = "granted"
+	AwardRefused  AwardState = "refused"
+	AwardAppealed AwardState = "appealed"
+	AwardClaimed  AwardState = "claimed" // vouchers are to be signed
+	AwardIssued   AwardState = "issued"  // they are
+	AwardPayable  AwardState = "payable" // to details or a charity
+	AwardWaived   AwardState = "waived"
+)
+
+// An Award is what the events come to of one.
+type Award struct {
+	Number int        `json:"number"` // of the event that proposed it, which names it
+	Terms  AwardTerms `json:"terms"`
+	State  AwardState `json:"state"`
+
+	By       string      `json:"by"` // who proposed it
+	Proposed string      `json:"proposed"`
+	Granted  string      `json:"granted,omitempty"` // the days
+	Claimed  string      `json:"claimed,omitempty"`
+	Issued   string      `json:"issued,omitempty"`
+	Votes    int         `json:"votes"`              // approvers that it takes
+	Approved []string    `json:"approved,omitempty"` // by whom, in this round
+	Refused  []string    `json:"refused,omitempty"`  // by whom, ever
+	Final    bool        `json:"final,omitempty"`    // refused for good
+	Claim    *ClaimTerms `json:"claim,omitempty"`
+
+	held       int // days on hold since it was granted
+	signatures [][]byte
+}
+
+// ClaimBy is the last day for the claim, "" if it is not granted or while the case
+// is on hold: then it waits.
+func (c *Case) ClaimBy(a *Award) string {
+	s := c.roster.Schedule(a.Terms.Schedule)
+	if a.State != AwardGranted || c.Hold || s == nil {
+		return ""
+	}
+	return ClaimBy(s, a.Granted, a.held)
+}
+
+// Expired reports whether nobody has claimed a granted award in time.
+func (c *Case) Expired(a *Award, today string) bool {
+	by := c.ClaimBy(a)
+	return by != "" && today > by
+}
+
+// Open reports whether the award still asks something of somebody, so that the
+// case must not be erased: vouchers that were signed are kept for as long as the
+// source had to claim them.
+func (c *Case) Open(a *Award, today string) bool {
+	switch a.State {
+	case AwardProposed, AwardAppealed, AwardClaimed:
+		return true
+	case AwardGranted:
+		return !c.Expired(a, today)
+	case AwardIssued:
+		s := c.roster.Schedule(a.Terms.Schedule)
+		return s != nil && today <= ClaimBy(s, a.Issued, 0)
+	case AwardRefused:
+		s := c.roster.Schedule(a.Terms.Schedule)
+		return !a.Final && s != nil && today <= ClaimBy(s, a.Proposed, 0)
+	}
+	return false
+}
+
+// awaitsAward reports whether any award is Open.
+func (c *Case) awaitsAward(today string) bool {
+	return slices.ContainsFunc(c.Awards, func(a *Award) bool { return c.Open(a, today) })
+}
+
+// award returns the one of that number, or nil.
+func (c *Case) award(number int) *Award {
+	for _, a := range c.Awards {
+		if a.Number == number {
+			return a
+		}
+	}
+	return nil
+}
+
+// awarded is the sum of all shares of the case's awards that stand.
+func (c *Case) awarded() (total int64) {
+	for _, a := range c.Awards {
+		if a.State != AwardRefused {
+			total += a.Terms.Total
+		}
+	}
+	return total
+}
+
+// checkAward refuses an event of the actions above that is against a rule.
+func (c *Case) checkAward(e *Event) error {
+	if err := e.validateAward(); err != nil {
+		return against(RuleAward, "%v", err)
+	}
+	if e.Action == ActionAward {
+		return c.checkTerms(e)
+	}
+	a := c.award(e.Award)
+	if a == nil {
+		return against(RuleAward, "the case has no award %d", e.Award)
+	}
+	is := func(states ...AwardState) error {
+		if !slices.Contains(states, a.State) {
+			return against(RuleAward, "award %d is %s: to %s is not for it", a.Number, a.State, e.Action)
+		}
+		return nil
+	}
+	switch e.Action {
+	case ActionApprove, ActionRefuse:
+		if err := is(AwardProposed, AwardAppealed); err != nil {
+			return err
+		}
+		switch {
+		case c.took[e.By] || c.worked[e.By] || c.part[e.By] || a.By == e.By || slices.Contains(c.Votes, e.By) || slices.Contains(c.Recused, e.By):
+			return against(RuleOtherEyes, "%s had a part in the case, so others must decide about its award", e.By)
+		case slices.Contains(a.Approved, e.By):
+			return against(RuleOtherEyes, "%s has approved of it: the next approval is another's", e.By)
+		case a.State == AwardAppealed && slices.Contains(a.Refused, e.By):
+			return against(RuleOtherEyes, "%s decided what the source appeals against, so others must", e.By)
+		}
+	case ActionIssue:
+		if err := is(AwardClaimed); err != nil {
+			return err
+		}
+		return c.checkSignatures(e, a)
+	case ActionAppeal:
+		if err := is(AwardRefused); err != nil {
+			return err
+		}
+		if a.Final {
+			return against(RuleAward, "the appeal was decided, and there is one")
+		}
+	case ActionClaim:
+		if err := is(AwardGranted); err != nil {
+			return err
+		}
+		if c.Expired(a, e.Day) {
+			return against(RuleAward, "the award was to be claimed by %s", c.ClaimBy(a))
+		}
+		return c.checkClaim(e, a)
+	}
+	return nil
+}
+
+// checkTerms checks a proposal as far as it is in the clear.
+func (c *Case) checkTerms(e *Event) error {
+	t := e.Terms
+	s := c.roster.Schedule(t.Schedule)
+	fail := func(format string, args ...any) error { return against(RuleAward, format, args...) }
+	switch {
+	case s == nil || !s.Covers(c.channel):
+		return fail("the roster has no schedule %s for channel %s", t.Schedule, c.channel)
+	case t.Currency != s.Currency:
+		return fail("schedule %s pays %s", s.ID, s.Currency)
+	case t.first(e.Tip) && c.State == StateDeclined:
+		return fail("the case was declined: an award is proposed in the one that came first, and shared with this")
+	case t.first(e.Tip) && c.Recovered == 0:
+		return fail("no sum is noted that was found or collected: tipbox recover %s", e.Tip)
+	case t.Total%s.Unit != 0 || t.Amount%s.Unit != 0:
+		return fail("awards are multiples of %d minor units", s.Unit)
+	case s.Cap > 0 && c.awarded() > s.Cap-t.Total:
+		return fail("with it the case's awards were above %d, the cap of schedule %s", s.Cap, s.ID)
+	}
+	for _, a := range c.Awards {
+		if a.State == AwardProposed || a.State == AwardAppealed {
+			return fail("award %d is not decided yet", a.Number)
+		}
+		if a.Terms.Schedule != t.Schedule && a.State != AwardRefused {
+			return fail("the case was awarded by schedule %s before", a.Terms.Schedule)
+		}
+	}
+	if len(t.Split) == 0 {
+		if t.Amount != t.Total {
+			return fail("one source gets all of it")
+		}
+		return nil
+	}
+	var mine int
+	parts := make([]int64, len(t.Split))
+	for i, share := range t.Split {
+		parts[i] = share.Parts
+		if share.Tip == e.Tip {
+			mine = i + 1
+		}
+	}
+	if shares, err := Split(t.Total, s.Unit, parts); err != nil || mine == 0 || shares[mine-1] != t.Amount {
+		return fail("%d is not this tip's share of %d", t.Amount, t.Total)
+	}
+	return nil
+}
+
+// checkClaim checks what a source asks for.
+func (c *Case) checkClaim(e *Event, a *Award) error {
+	switch e.Claim.Choice {
+	case ClaimVoucher:
+		var sum int64
+		for _, r := range e.Claim.Requests {
+			d := c.roster.Denomination(r.Denomination)
+			if d == nil || d.Currency != a.Terms.Currency || d.Amount > a.Terms.Amount-sum {
+				return against(RuleAward, "a voucher of %s is not one for it", r.Denomination)
+			}
+			sum += d.Amount
+		}
+		if sum != a.Terms.Amount {
+			return against(RuleAward, "the vouchers come to %d, and the award to %d", sum, a.Terms.Amount)
+		}
+	case ClaimCharity:
+		s := c.roster.Schedule(a.Terms.Schedule)
+		if s == nil || !slices.ContainsFunc(s.Charities, func(ch roster.Charity) bool { return ch.ID == e.Claim.Charity }) {
+			return against(RuleAward, "the schedule names no charity %s", e.Claim.Charity)
+		}
+	}
+	return nil
+}
+
+// checkSignatures checks that the vouchers are signed, which anybody can, as nobody
+// can tell what was signed.
+func (c *Case) checkSignatures(e *Event, a *Award) error {
+	if len(e.Signatures) != len(a.Claim.Requests) {
+		return against(RuleAward, "%d signatures for %d vouchers", len(e.Signatures), len(a.Claim.Requests))
+	}
+	for i, r := range a.Claim.Requests {
+		d := c.roster.Denomination(r.Denomination)
+		if d == nil {
+			return against(RuleAward, "denomination %s is not in the roster", r.Denomination)
+		}
+		if err := d.CheckBlind(r.Blinded, e.Signatures[i]); err != nil {
+			return against(RuleAward, "voucher %d is not signed with the key of %s", i+1, r.Denomination)
+		}
+	}
+	return nil
+}
+
+// takeAward moves the awards by an event that may be.
+func (c *Case) takeAward(e *Event) {
+	if e.Action == ActionAward {
+		a := &Award{Number: e.Number, Terms: *e.Terms, State: AwardProposed, By: e.By, Proposed: e.Day, Votes: 1}
+		if s := c.roster.Schedule(a.Terms.Schedule); s != nil {
+			a.Votes = VotesNeeded(s, c.awarded()+a.Terms.Total)
+		}
+		c.Awards = append(c.Awards, a)
+		return
+	}
+	a := c.award(e.Award)
+	if a == nil {
+		return // an event of it is lost
+	}
+	switch e.Action {
+	case ActionApprove:
+		if a.Approved = append(a.Approved, e.By); len(a.Approved) >= a.Votes {
+			a.State, a.Granted = AwardGranted, e.Day
+		}
+	case ActionRefuse:
+		a.Final = a.State == AwardAppealed
+		a.Refused = append(append(a.Refused, a.Approved...), e.By)
+		a.State, a.Approved = AwardRefused, nil
+	case ActionAppeal:
+		a.State = AwardAppealed
+	case ActionClaim:
+		a.Claim, a.Claimed = e.Claim, e.Day
+		switch e.Claim.Choice {
+		case ClaimVoucher:
+			a.State = AwardClaimed
+		case ClaimWaive:
+			a.State = AwardWaived
+		default:
+			a.State = AwardPayable
+		}
+	case ActionIssue:
+		a.State, a.Issued, a.signatures = AwardIssued, e.Day, e.Signatures
+	}
+}
+
+// released gives the awards back the days that the case was on hold.
+func (c *Case) released(day string) {
+	for _, a := range c.Awards {
+		if a.State == AwardGranted {
+			a.held += daysBetween(max(c.holdSince, a.Granted), day)
+		}
+	}
+}
+
+// validateAward checks the form of what an event says of an award.
+func (e *Event) validateAward() error {
+	fail := func(what string) error { return fmt.Errorf("%s: %w", what, ErrInvalid) }
+	about := slices.Contains([]Action{ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionIssue}, e.Action)
+	switch {
+	case (e.Action == ActionAward) != (e.Terms != nil):
+		return fail("terms of an award")
+	case about != (e.Award > 0) || e.Award < 0 || e.Award >= e.Number && about:
+		return fail("number of an award")
+	case (e.Action == ActionClaim) != (e.Claim != nil):
+		return fail("claim")
+	case (e.Action == ActionIssue) != (len(e.Signatures) > 0) || len(e.Signatures) > MaxVouchers:
+		return fail("signatures")
+	case e.Terms != nil:
+		return e.Terms.validate(e.Tip)
+	case e.Claim != nil:
+		return e.Claim.validate()
+	}
+	return nil
+}
+
+// MaxSplit is the most tips that share an award.
+const MaxSplit = 20
+
+func (t *AwardTerms) validate(tip string) error {
+	fail := func(what string) error { return fmt.Errorf("award: %s: %w", what, ErrInvalid) }
+	const most = 1 << 53 // exact in every reader of JSON
+	if roster.CheckName(t.Schedule) != nil || len(t.Currency) != 3 || t.Currency != strings.ToUpper(t.Currency) {
+		return fail("schedule or currency")
+	}
+	if t.Amount <= 0 || t.Total < t.Amount || t.Total > most {
+		return fail("amount")
+	}
+	if len(t.Split) == 1 || len(t.Split) > MaxSplit {
+		return fail("number of shares")
+	}
+	seen := make(map[string]bool)
+	for _, share := range t.Split {
+		if !ValidTipID(share.Tip) || seen[share.Tip] || share.Parts <= 0 || share.Parts > 1_000_000 {
+			return fail("share")
+		}
+		seen[share.Tip] = true
+	}
+	if len(t.Split) > 0 && !seen[tip] {
+		return fail("this tip has no share")
+	}
+	return nil
+}
+
+func (t *ClaimTerms) validate() error {
+	fail := func(what string) error { return fmt.Errorf("claim: %s: %w", what, ErrInvalid) }
+	paid := t.Choice == ClaimDetails || t.Choice == ClaimCharity
+	switch {
+	case !slices.Contains([]string{ClaimVoucher, ClaimDetails, ClaimCharity, ClaimWaive}, t.Choice):
+		return fail("choice")
+	case (t.Choice == ClaimVoucher) != (len(t.Requests) > 0) || len(t.Requests) > MaxVouchers:
+		return fail("number of vouchers")
+	case paid != (t.Payout != "") || paid && !validPayout(t.Payout):
+		return fail("payout")
+	case (t.Choice == ClaimDetails) != (t.Details != "") || t.Details != "" && !hexHash.MatchString(t.Details):
+		return fail("details")
+	case (t.Choice == ClaimCharity) != (t.Charity != "") || t.Charity != "" && roster.CheckName(t.Charity) != nil:
+		return fail("charity")
+	}
+	for _, r := range t.Requests {
+		if roster.CheckName(r.Denomination) != nil || len(r.Blinded) < 128 || len(r.Blinded) > 1024 {
+			return fail("request")
+		}
+	}
+	return nil
+}
+
+// payoutIDLength is the length of a payout's id: as a tip's.
+const payoutIDLength = tipIDLength
+
+func validPayout(id string) bool { return ValidTipID(id) }

@@ -1,0 +1,244 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gorilla/mux"
+	"rsc.io/qr"
+
+	"tipbox/crypto/receipt"
+	"tipbox/tipbox"
+)
+
+func (s *site) awardRoutes(r *mux.Router) {
+	r.Handle("/thread/claim", s.handle(s.postClaim)).Methods("POST")
+	r.Handle("/thread/appeal", s.handle(s.postAppeal)).Methods("POST")
+	r.Handle("/thread/voucher", s.handle(s.postVoucher)).Methods("POST")
+}
+
+// An awardView is an award as a thread's page shows it.
+type awardView struct {
+	tipbox.ThreadAward
+	Money      string
+	Key        string // of what is said of its state
+	Claimable  bool
+	Appealable bool
+	Issued     bool
+	Charities  []charityView
+}
+
+type charityView struct{ ID, Name string }
+
+func (p *page) awards(awards []tipbox.ThreadAward) (views []awardView) {
+	for _, a := range awards {
+		v := awardView{ThreadAward: a, Money: p.money(a.Amount, a.Schedule), Key: awardKey(a)}
+		v.Claimable = a.State == tipbox.AwardGranted && !a.Expired
+		v.Appealable = a.State == tipbox.AwardRefused && !a.Final
+		v.Issued = a.State == tipbox.AwardIssued
+		for _, c := range a.Schedule.Charities {
+			v.Charities = append(v.Charities, charityView{c.ID, p.In(c.Name)})
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+// awardKey is the key of what a source is told of an award.
+func awardKey(a tipbox.ThreadAward) string {
+	switch a.State {
+	case tipbox.AwardGranted:
+		if a.Expired {
+			return "award.expired"
+		}
+		if a.ClaimBy == "" {
+			return "award.held"
+		}
+		return "award.granted"
+	case tipbox.AwardRefused:
+		if a.Final {
+			return "award.final"
+		}
+		return "award.refused"
+	case tipbox.AwardAppealed:
+		return "award.appealed"
+	case tipbox.AwardClaimed:
+		return "award.claimed"
+	case tipbox.AwardIssued:
+		return "award.issued"
+	case tipbox.AwardPayable:
+		if a.Choice == tipbox.ClaimCharity {
+			return "award.given"
+		}
+		return "award.payable"
+	}
+	return "award.waived"
+}
+
+// postClaim claims an award.
+func (s *site) postClaim(w http.ResponseWriter, r *http.Request) error {
+	return s.aboutAward(w, r, "notice.claim", func(p *page, code *receipt.Code, award int, sent form) error {
+		choice, charity, _ := strings.Cut(sent.Get("choice"), ":")
+		claim := tipbox.Claim{Award: award, Choice: choice, Charity: charity}
+		if choice == tipbox.ClaimDetails {
+			claim.Details = sent.Get("details")
+		}
+		return s.service.Claim(r.Context(), code, claim)
+	})
+}
+
+// postAppeal appeals against a refusal.
+func (s *site) postAppeal(w http.ResponseWriter, r *http.Request) error {
+	return s.aboutAward(w, r, "notice.appeal", func(p *page, code *receipt.Code, award int, sent form) error {
+		return s.service.Appeal(r.Context(), code, award, p.Tag, sent.Get("text"))
+	})
+}
+
+// aboutAward does something about an award of a thread, and shows the thread.
+func (s *site) aboutAward(w http.ResponseWriter, r *http.Request, done string, do func(*page, *receipt.Code, int, form) error) error {
+	sent, err := s.readForm(w, r, nil)
+	p := s.newPageIn(r, sent.Get("lang"), "thread.yours")
+	var code *receipt.Code
+	if err == nil {
+		code, err = s.codeOf(sent.Values)
+	}
+	if err != nil {
+		return s.askAgain(w, r, p, err)
+	}
+	award, _ := strconv.Atoi(sent.Get("award")) // 0 is none
+	err = do(p, code, award, sent)
+	status := http.StatusOK
+	switch {
+	case err == nil:
+		p.Notice = &notice{Text: p.T(done)}
+	case errors.Is(err, tipbox.ErrClaim):
+		status, p.Notice = http.StatusConflict, p.bad("award.bad")
+	case errors.Is(err, tipbox.ErrEmpty):
+		status, p.Notice = http.StatusUnprocessableEntity, p.bad("award.empty")
+	case errors.Is(err, tipbox.ErrTooLong):
+		status, p.Notice = http.StatusUnprocessableEntity, p.bad("award.toolong", tipbox.MaxDetails)
+	default:
+		status, _ = s.refuse(r, p, err)
+	}
+	if err := s.renderThread(w, r, status, p, code, form{}); err == nil {
+		return nil
+	}
+	p.Title, p.Data = "thread.title", codeForm{}
+	return s.render(w, status, "code", p)
+}
+
+// askAgain asks for the code where a page was open for too long.
+func (s *site) askAgain(w http.ResponseWriter, r *http.Request, p *page, err error) error {
+	status, _ := s.refuse(r, p, err)
+	if errors.Is(err, tipbox.ErrExpired) {
+		p.Notice = p.bad("award.session")
+	}
+	p.Title, p.Data = "thread.title", codeForm{}
+	return s.render(w, status, "code", p)
+}
+
+// postVoucher shows a voucher of an award, or sends all as a text file.
+func (s *site) postVoucher(w http.ResponseWriter, r *http.Request) error {
+	sent, err := s.readForm(w, r, nil)
+	p := s.newPageIn(r, sent.Get("lang"), "thread.yours")
+	var code *receipt.Code
+	if err == nil {
+		code, err = s.codeOf(sent.Values)
+	}
+	if err != nil {
+		return s.askAgain(w, r, p, err)
+	}
+	award, _ := strconv.Atoi(sent.Get("award"))
+	vouchers, err := s.service.Vouchers(r.Context(), code, award)
+	if err != nil {
+		p.Notice = p.bad("award.bad")
+		if !errors.Is(err, tipbox.ErrClaim) {
+			s.refuse(r, p, err)
+		}
+		if err := s.renderThread(w, r, http.StatusConflict, p, code, form{}); err == nil {
+			return nil
+		}
+		return s.askAgain(w, r, p, err)
+	}
+	views := make([]voucherView, len(vouchers))
+	for i, v := range vouchers {
+		d := s.service.Roster().Denomination(v.Denomination())
+		schedule := &tipbox.Schedule{Currency: d.Currency}
+		views[i] = voucherView{
+			Index: i + 1, Count: len(vouchers), Previous: i, Award: award, Session: s.service.Session(code),
+			Money: p.money(d.Amount, schedule), Until: d.Until, Text: v.Text(), Digits: v.Digits(), compact: v.Compact(),
+		}
+		if i+1 < len(vouchers) {
+			views[i].Next = i + 2
+		}
+	}
+	if sent.Get("voucher") == "all" {
+		return s.sendVouchers(w, p, views)
+	}
+	n, _ := strconv.Atoi(sent.Get("voucher"))
+	view := views[min(max(n, 1), len(views))-1]
+	if view.Side, view.QR, err = qrPath(view.compact); err != nil {
+		return err
+	}
+	p.Title, p.Data = "voucher.head", view
+	return s.render(w, http.StatusOK, "voucher", p)
+}
+
+// A voucherView is a voucher as its page shows it.
+type voucherView struct {
+	Index, Count   int
+	Next, Previous int // 0 if there is none
+	Award          int
+	Session        string
+	Money, Until   string
+	Text, Digits   string
+	Side           int    // of the QR code, in modules
+	QR             string // the path of its dark modules
+
+	compact string
+}
+
+// sendVouchers sends all vouchers as a text file. Its name says nothing.
+func (s *site) sendVouchers(w http.ResponseWriter, p *page, views []voucherView) error {
+	var text strings.Builder
+	for _, v := range views {
+		fmt.Fprintf(&text, "%s\n%s\n\n%s\n\n%s\n%s\n\n\n", p.T("voucher.worth", v.Money), p.T("voucher.until", v.Until), v.Text, p.T("voucher.digits"), v.Digits)
+	}
+	text.WriteString(p.T("voucher.paper") + "\n")
+	w.Header().Set("Content-Disposition", `attachment; filename="papers.txt"`)
+	return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(text.String()))
+}
+
+// qrPath draws a QR code, with the margin of four modules that readers want, as a
+// path to be stroked one module wide: each run of dark modules is a line of it, and
+// each line begins where the one before ended.
+func qrPath(text string) (side int, path string, err error) {
+	code, err := qr.Encode(text, qr.L)
+	if err != nil {
+		return 0, "", fmt.Errorf("drawing a QR code: %w", err)
+	}
+	const margin = 4
+	var out strings.Builder
+	for y := range code.Size {
+		at := 0
+		fmt.Fprintf(&out, "M%d %d.5", margin, y+margin)
+		for x := 0; x < code.Size; x++ {
+			from := x
+			for x < code.Size && code.Black(x, y) {
+				x++
+			}
+			if x == from {
+				continue
+			}
+			if from > at {
+				fmt.Fprintf(&out, "m%d 0", from-at)
+			}
+			fmt.Fprintf(&out, "h%d", x-from)
+			at = x
+		}
+	}
+	return code.Size + 2*margin, out.String(), nil
+}
