@@ -44,6 +44,8 @@ type config struct {
 	Reserve  int64  `toml:"reserve_mib" comment:"Room on the disk, in MiB, that is kept for texts: with less, no attachments are taken, and the form says so."`
 
 	BackupRecipients []string `toml:"backup_recipients" comment:"Who may open the backups, age1pq1… for each. Their keys are not to be on this machine."`
+
+	Notify notifyConfig `toml:"notify" comment:"Tells members at fixed hours that there is work, and nothing else."`
 }
 
 func defaultConfig() config {
@@ -195,6 +197,9 @@ func (f *folder) readConfig() error {
 	if _, err := hybridRecipients(f.config.BackupRecipients); err != nil {
 		return fail("backup_recipients: %v", err)
 	}
+	if err := f.config.Notify.check(); err != nil {
+		return fail("notify: %v", err)
+	}
 	return nil
 }
 
@@ -209,9 +214,16 @@ func checkModes(path string) error {
 		if err != nil {
 			return err
 		}
-		if mode := info.Mode().Perm(); mode&0o077 != 0 {
-			return fmt.Errorf("others can read %s (mode %04o): run chmod go= %s", file, mode, file)
+		if err := closedToOthers(file, info); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func closedToOthers(file string, info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("others can read %s (mode %04o): run chmod go= %s", file, mode, file)
 	}
 	return nil
 }
@@ -250,4 +262,22 @@ func loadChannels(site string) ([]tipbox.Channel, error) {
 		}
 	}
 	return file.Channel, nil
+}
+
+// loadSchedule reads schedule.toml of the site, which is no promise before the
+// root key's holder has entered it into the roster.
+func loadSchedule(site string) (*roster.Schedule, error) {
+	const name = "schedule.toml"
+	schedule := new(roster.Schedule)
+	text, err := fs.ReadFile(static.Site(site), name)
+	if err == nil {
+		err = toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(schedule)
+	}
+	if err == nil {
+		err = schedule.Validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s (or the default of the site): %w", filepath.Join(site, name), err)
+	}
+	return schedule, nil
 }

@@ -9,12 +9,18 @@ import (
 // rules erase. The rules count days.
 const retainEvery = time.Hour
 
+// clockJump is by how many days the clock went wrong that went on by wall, while
+// so much time passed.
+func clockJump(passed, wall time.Duration) int {
+	return int((wall - passed).Round(12*time.Hour) / (24 * time.Hour))
+}
+
 // retain erases what the rules say, and takes what was erased off the disk, now
 // and then, until the context ends.
 func (f *folder) retain(ctx context.Context, a *app) {
 	tick := time.NewTicker(retainEvery)
 	defer tick.Stop()
-	for {
+	for last := time.Now(); ; last = time.Now() {
 		if n, err := f.service.Retain(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("erasing by the retention rule", "error", err)
 		} else if n > 0 {
@@ -29,6 +35,10 @@ func (f *folder) retain(ctx context.Context, a *app) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		now := time.Now()
+		if days := clockJump(now.Sub(last), now.Round(0).Sub(last.Round(0))); days != 0 {
+			a.log.Error("the clock jumped, or the machine slept: the days of tips go by it, see that it is right", "days", days)
 		}
 	}
 }

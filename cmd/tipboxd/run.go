@@ -26,6 +26,7 @@ type commands struct {
 	Backup  backupCmd  `cmd:"" help:"Write all of a folder into one encrypted file."`
 	Restore restoreCmd `cmd:"" help:"Make a folder from a backup."`
 	Compact compactCmd `cmd:"" help:"Take what was erased off the disk."`
+	Notify  notifyCmd  `cmd:"" help:"Show what members could not be told, or send them a test."`
 }
 
 // An app is what commands work with.

@@ -97,6 +97,7 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 	defer stopWatching()
 	go f.watchRoster(watch, a)
 	go f.retain(watch, a)
+	defer f.serveNotices(watch, a)()
 	select {
 	case err = <-failed:
 	case <-a.ctx.Done():

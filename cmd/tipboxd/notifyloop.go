@@ -1,0 +1,422 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/renameio/v2"
+
+	"tipbox/crypto/roster"
+	"tipbox/tipbox"
+)
+
+// clockLayout is a time of day, as in tipbox.toml.
+const clockLayout = "15:04"
+
+// tidings is what a member is told.
+type tidings int
+
+const (
+	tidingsNothing tidings = iota
+	tidingsWork
+	tidingsTest
+)
+
+// A notice is what is sent: no more than this of a case, a source or the time.
+type notice struct {
+	says tidings
+	hour time.Time // the fixed hour, whenever it is sent
+	id   string    // random, and the same if it is sent again
+}
+
+// A recipient is a member and a way to tell them.
+type recipient struct {
+	member  string
+	by      string // "mail" or "webhook"
+	address string // not to be shown, or ""
+	timeout time.Duration
+	send    func(context.Context, notice) error
+}
+
+// deliveryTime is how long one delivery may take.
+const deliveryTime = time.Minute
+
+// recipients are those of the configuration, in its order.
+func (f *folder) recipients(log *slog.Logger) (all []recipient) {
+	c := f.config.Notify
+	m := &mailer{
+		server: c.SMTP.Server, from: c.SMTP.From, user: c.SMTP.User,
+		passwordFile: f.besides(c.SMTP.PasswordFile), caFile: f.besides(c.SMTP.CAFile), log: log,
+	}
+	for _, to := range c.Mail {
+		all = append(all, recipient{to.Member, "mail", to.Address, deliveryTime, func(ctx context.Context, n notice) error {
+			return m.send(ctx, to.Address, n)
+		}})
+	}
+	for _, to := range c.Webhook {
+		h := &hook{url: to.URL, tokenFile: f.besides(to.TokenFile), caFile: f.besides(to.CAFile)}
+		all = append(all, recipient{to.Member, "webhook", "", deliveryTime, h.send})
+	}
+	return all
+}
+
+// A finalError is one that is there to stay: trying again is of no use.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+// deliver sends the notice. It returns in words why it could not, "" if it
+// could, and whether that may be another time.
+func (r recipient) deliver(ctx context.Context, n notice) (why string, again bool) {
+	limited, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	err := r.send(limited, n)
+	if err == nil {
+		return "", false
+	}
+	if limited.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Sprintf("it was not done after %v", r.timeout), true
+	}
+	var final finalError
+	return r.words(err.Error()), !errors.As(err, &final)
+}
+
+// words is an error, in which the other end may have its say, on one short line
+// and without the address.
+func (r recipient) words(text string) string {
+	if r.address != "" {
+		text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(r.address)).ReplaceAllLiteralString(text, "the address of "+r.member)
+	}
+	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }), " ")
+	if most := 300; len([]rune(text)) > most {
+		text = string([]rune(text)[:most]) + "…"
+	}
+	return text
+}
+
+// A notifier tells members at fixed hours that there is work.
+//
+// Each hour of a day is done once: it is written down before the first is told,
+// and tried again for an hour if it fails. An hour that passed while the server
+// was down or asleep is made up for at once, if the day is still the same, and
+// only the last of several. Whatever the clock does, calm lies between any two.
+// Who is told what is settled at the hour, and in an order that does not depend
+// on it.
+type notifier struct {
+	hours      []string // sorted
+	location   *time.Location
+	always     bool
+	recipients []recipient
+	roster     func() *roster.Roster
+	hasWork    func(context.Context, *roster.Member) (bool, error)
+	file       string // keeps state
+	log        *slog.Logger
+	now        func() time.Time     // which may be set
+	running    func() time.Duration // since the start, which nobody sets
+
+	state      notifyState
+	deliveries []*delivery   // of the last hour
+	begun      time.Duration // when they began, as running
+	next       time.Duration // when those that failed are tried again
+	pause      time.Duration // the time between the tries after that
+}
+
+// notifyName is the file with what was done, in the folder. It is no part of a
+// backup: where it is missing, nothing was missed.
+const notifyName = "notify.json"
+
+// A notifyState is what was done.
+type notifyState struct {
+	Done   []string  `json:"done"`   // hours, as 2006-01-02 15:04, in the order in which they were done
+	Failed []outcome `json:"failed"` // at the last
+}
+
+// maxDone is how many hours are remembered: those of four days at the least.
+const maxDone = 100
+
+// An outcome is what became of a notice.
+type outcome struct {
+	Member string `json:"member"`
+	By     string `json:"by"`
+	Error  string `json:"error,omitempty"` // in words, or "" if it was delivered
+}
+
+// A delivery is a notice on its way.
+type delivery struct {
+	recipient
+	notice notice
+	known  bool   // what it says
+	over   bool   // or will not be tried again
+	why    string // it failed the last time, or ""
+}
+
+const (
+	calm       = 10 * time.Minute
+	firstPause = time.Minute // doubled each time
+)
+
+// serveNotices runs the folder's notifier until stop is called, which waits until
+// it has left off.
+func (f *folder) serveNotices(ctx context.Context, a *app) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f.notify(ctx, a)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (f *folder) notify(ctx context.Context, a *app) {
+	if len(f.config.Notify.Hours) == 0 {
+		return
+	}
+	if err := f.checkNotifyFiles(); err != nil {
+		a.log.Error("members will not be notified unless this is put right", "error", err)
+	}
+	start := time.Now()
+	n := &notifier{
+		hours: slices.Sorted(slices.Values(f.config.Notify.Hours)), location: f.location, always: f.config.Notify.Always,
+		recipients: f.recipients(a.log), roster: f.service.Roster, hasWork: f.service.HasWork,
+		file: f.file(notifyName), log: a.log,
+		now: time.Now, running: func() time.Duration { return time.Since(start) },
+	}
+	n.start()
+	for {
+		wait := n.step(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// checkNotifyFiles looks whether the files that notifications take can be read.
+func (f *folder) checkNotifyFiles() error {
+	var errs []error
+	look := func(secret, ca string) {
+		if secret != "" {
+			_, err := readSecret(f.besides(secret))
+			errs = append(errs, err)
+		}
+		_, err := clientTLS("", f.besides(ca))
+		errs = append(errs, err)
+	}
+	c := f.config.Notify
+	look(c.SMTP.PasswordFile, c.SMTP.CAFile)
+	for _, w := range c.Webhook {
+		look(w.TokenFile, w.CAFile)
+	}
+	return errors.Join(errs...)
+}
+
+// start reads what was done before.
+func (n *notifier) start() {
+	n.begun = -calm
+	var err error
+	if n.state, err = readNotifyState(n.file); err == nil {
+		return
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		n.log.Error("what was notified is not known, so nothing is made up for", "error", err)
+	}
+	n.state = notifyState{}
+	if hour := n.lastHour(n.now()); hour != "" {
+		n.state.Done = []string{hour}
+	}
+	n.save()
+}
+
+// step does what is to be done by now, and returns the time until there may be
+// more.
+func (n *notifier) step(ctx context.Context) (wait time.Duration) {
+	now := n.now()
+	if hour := n.lastHour(now); hour != "" && !slices.Contains(n.state.Done, hour) && n.running()-n.begun >= calm {
+		n.begin(hour)
+	}
+	if n.waiting() && n.running() >= n.next {
+		n.round(ctx)
+	}
+	now = n.now()
+	return now.Truncate(time.Minute).Add(time.Minute).Sub(now)
+}
+
+// lastHour is the last of the hours that has come on the day, or "". It goes by
+// what the clock on the wall shows: an hour that a change of the clocks leaves
+// out has come with the next one, and one that it repeats comes once.
+func (n *notifier) lastHour(now time.Time) string {
+	now = now.In(n.location)
+	clock, last := now.Format(clockLayout), ""
+	for _, hour := range n.hours {
+		if hour <= clock {
+			last = now.Format(time.DateOnly) + " " + hour
+		}
+	}
+	return last
+}
+
+// begin writes down that the hour is done, and has everybody told.
+func (n *notifier) begin(hour string) {
+	n.begun = n.running()
+	at, err := time.ParseInLocation(time.DateOnly+" "+clockLayout, hour, n.location)
+	if err != nil {
+		n.log.Error("members are not notified", "error", err)
+		return
+	}
+	before := n.state
+	n.state = notifyState{Done: append(slices.Clone(before.Done[max(0, len(before.Done)-maxDone+1):]), hour)}
+	if !n.save() { // nobody is to be told twice: try again after calm
+		n.state = before
+		return
+	}
+	n.deliveries, n.next, n.pause = nil, n.begun, firstPause
+	for _, r := range n.recipients {
+		n.deliveries = append(n.deliveries, &delivery{recipient: r, notice: newNotice(tidingsNothing, at)})
+	}
+}
+
+func (n *notifier) waiting() bool {
+	return slices.ContainsFunc(n.deliveries, func(d *delivery) bool { return !d.over })
+}
+
+// round tries once what is not over.
+func (n *notifier) round(ctx context.Context) {
+	var tried []*delivery
+	for _, d := range n.deliveries {
+		if !d.over {
+			tried = append(tried, d)
+		}
+	}
+	for _, d := range tried {
+		if !d.known {
+			n.settle(ctx, d)
+		}
+	}
+	for _, d := range tried {
+		if d.known && !d.over {
+			n.send(ctx, d)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+	more := n.running()+n.pause < n.begun+hoursApart
+	for _, d := range tried {
+		d.over = d.over || !more
+		if d.why == "" {
+			continue
+		}
+		again := "at the next hour"
+		if !d.over {
+			again = "in " + n.pause.String()
+		}
+		n.log.Error("a notification was not delivered", "member", d.member, "by", d.by, "error", d.why, "again", again)
+	}
+	n.next, n.pause = n.running()+n.pause, 2*n.pause
+	n.record()
+}
+
+// settle finds out what a member is to be told.
+func (n *notifier) settle(ctx context.Context, d *delivery) {
+	m := n.member(d)
+	if m == nil {
+		n.log.Warn("who is named in [notify] and not in the roster is told nothing", "member", d.member, "by", d.by)
+		return
+	}
+	work, err := n.hasWork(ctx, m)
+	if err != nil && !errors.Is(err, tipbox.ErrForbidden) { // which is a role that reads no tips
+		if ctx.Err() == nil {
+			n.log.Error("looking for a member's work: run tipboxd check", "member", d.member, "error", err)
+		}
+		d.why = "whether there is work could not be found out"
+		return
+	}
+	d.known, d.over, d.why = true, !work && !n.always, ""
+	if work {
+		d.notice.says = tidingsWork
+	}
+}
+
+// member is who is to be told, as the roster in force has them. If it has not,
+// that is the end of it.
+func (n *notifier) member(d *delivery) *roster.Member {
+	m := n.roster().Member(d.member)
+	if m == nil {
+		d.over, d.why = true, ""
+	}
+	return m
+}
+
+func (n *notifier) send(ctx context.Context, d *delivery) {
+	if n.member(d) == nil { // struck since
+		return
+	}
+	before := d.why
+	why, again := d.deliver(ctx, d.notice)
+	d.why, d.over = why, !again
+	if why == "" && before != "" {
+		n.log.Info("a notification was delivered after all", "member", d.member, "by", d.by)
+	}
+}
+
+// record keeps what failed, for the operator.
+func (n *notifier) record() {
+	var failed []outcome
+	for _, d := range n.deliveries {
+		if d.why != "" {
+			failed = append(failed, outcome{d.member, d.by, d.why})
+		}
+	}
+	if !slices.Equal(failed, n.state.Failed) {
+		n.state.Failed = failed
+		n.save()
+	}
+}
+
+// save keeps the state, durably.
+func (n *notifier) save() bool {
+	text, err := json.Marshal(n.state)
+	if err == nil {
+		err = renameio.WriteFile(n.file, append(text, '\n'), 0o600)
+	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(n.file))
+	}
+	if err != nil {
+		n.log.Error("what was notified cannot be written down, and nobody is to be told twice", "error", err)
+	}
+	return err == nil
+}
+
+func readNotifyState(file string) (s notifyState, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", file, err)
+	}
+	return s, nil
+}
+
+func newNotice(says tidings, hour time.Time) notice {
+	id := make([]byte, 16)
+	rand.Read(id) // never fails
+	return notice{says, hour, hex.EncodeToString(id)}
+}
