@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,12 +68,13 @@ func (*cardCmd) print(a *app, key *roster.MemberKey) error {
 
 type joinCmd struct {
 	Roster string `arg:"" help:"The signed roster, roster.note." type:"existingfile"`
-	Desk   string `required:"" help:"The desk's address." placeholder:"HOST:PORT"`
+	Desk   string `help:"The desk's address. Without it the folder is for bundles only." placeholder:"HOST:PORT"`
 	Root   string `required:"" help:"The verifier key of the organisation's root key." placeholder:"KEY"`
 }
 
 func (*joinCmd) Help() string {
-	return "Example: tipbox join roster.note --desk tips.example.org:8081 --root 'root+1a2b3c4d+…'\n\nGet the root verifier key another way than the roster, on paper or by telephone: everything rests on it."
+	return "Example: tipbox join roster.note --desk tips.example.org:8081 --root 'root+1a2b3c4d+…'\n\nGet the root verifier key another way than the roster, on paper or by telephone: everything rests on it.\n\n" +
+		"A machine that reaches no desk joins with the same two, and without --desk; then: tipbox --bundle FILE inbox"
 }
 
 func (c *joinCmd) Run(a *app) error {
@@ -92,24 +95,87 @@ func (c *joinCmd) Run(a *app) error {
 	if err := a.home.Join(cfg, signed); err != nil {
 		return err
 	}
+	if c.Desk == "" {
+		a.say("Joined. Next: tipbox --bundle FILE inbox\n")
+		return nil
+	}
 	a.say("Joined. Next: tipbox inbox\n")
 	return nil
 }
 
-// memberKey reads the member's key and asks for its passphrase if it has one.
-func (a *app) memberKey() (*roster.MemberKey, error) {
-	text, err := a.readKey(a.home.KeyFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s has no member key: %w", a.home, desk.ErrNoHome)
+type keyCmd struct {
+	Split keySplitCmd `cmd:"" help:"Write the two halves of your key, for an air gap."`
+}
+
+type keySplitCmd struct {
+	Out     string `short:"o" required:"" help:"The folder to write sign.key and read.key into; it is made if it is not there." placeholder:"DIR"`
+	Protect bool   `help:"Protect both with a new passphrase, which is asked for twice. Else they have the key's own, if it has one."`
+}
+
+func (*keySplitCmd) Help() string {
+	return "Example: tipbox key split -o halves\n\n" +
+		"sign.key is for the machine that reaches the desk: with it tipbox fetch gets tips and tipbox send sends answers, and nothing can be read.\n" +
+		"read.key is for the machine that reaches nothing: with it tipbox --bundle FILE opens what was fetched, and nothing can be signed.\n" +
+		"Each becomes member.key in the member's folder of its machine. Then take the whole key off both, and keep it where only you get at it."
+}
+
+// Names of the halves' files.
+const (
+	signHalfName = "sign.key"
+	readHalfName = "read.key"
+)
+
+func (c *keySplitCmd) Run(a *app) error {
+	for _, name := range []string{signHalfName, readHalfName} {
+		if _, err := os.Lstat(filepath.Join(c.Out, name)); err == nil {
+			return fmt.Errorf("%s is there already, and a key is never overwritten: choose another folder", filepath.Join(c.Out, name))
+		}
 	}
+	file, err := a.readMemberKey()
+	if err != nil {
+		return err
+	}
+	if _, err := file.key.Card(); err != nil { // which takes both halves
+		return fmt.Errorf("%s is no whole key: %w", a.home.KeyFile(), err)
+	}
+	passphrase := file.passphrase
+	if c.Protect {
+		if passphrase, err = a.newPassphrase(); err != nil {
+			return err
+		}
+	}
+	sign, read := file.key.Split()
+	files := map[string]string{"sign": filepath.Join(c.Out, signHalfName), "read": filepath.Join(c.Out, readHalfName)}
+	if err := writeKeyFile(files["sign"], sign.Reveal(), passphrase); err != nil {
+		return err
+	}
+	if err := writeKeyFile(files["read"], read.Reveal(), passphrase); err != nil {
+		return errors.Join(err, os.Remove(files["sign"]))
+	}
+	if a.json {
+		return a.printJSON(files)
+	}
+	a.say("%s signs: as member.key it goes into your folder on the machine that reaches the desk.\n"+
+		"%s reads: as member.key it goes into your folder on the machine that reaches nothing.\n"+
+		"Then keep %s off both.\n", cleanLine(files["sign"]), cleanLine(files["read"]), cleanLine(a.home.KeyFile()))
+	return nil
+}
+
+// memberKey is the member's key as the agent holds it or, if none runs, of its
+// file: then it asks for the passphrase if there is one.
+func (a *app) memberKey() (*roster.MemberKey, error) {
+	key, err := a.agentKey()
+	if err == nil {
+		return key, nil
+	}
+	if !errors.Is(err, errNoAgent) {
+		a.say("The agent is not used: %s. To end it: tipbox agent --stop\n", clean(err.Error()))
+	}
+	file, err := a.readMemberKey()
 	if err != nil {
 		return nil, err
 	}
-	key, err := roster.ParseMemberKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", a.home.KeyFile(), err)
-	}
-	return key, nil
+	return file.key, nil
 }
 
 // checkPrivate checks that nobody else can read a file.
@@ -124,33 +190,81 @@ func checkPrivate(path string) error {
 	return nil
 }
 
+// A memberKeyFile is a member's key with what is to be known of its file.
+type memberKeyFile struct {
+	key        *roster.MemberKey
+	sum        string // see keySum
+	passphrase string // "" if it is not locked
+}
+
+// readMemberKey reads the member's key file.
+func (a *app) readMemberKey() (*memberKeyFile, error) {
+	path := a.home.KeyFile()
+	text, file, err := a.unlock(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s has no member key: %w", a.home, desk.ErrNoHome)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if file.key, err = roster.ParseMemberKey(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return file, nil
+}
+
 // readKey reads a key file, which nobody else may be able to read.
 func (a *app) readKey(path string) (string, error) {
+	text, _, err := a.unlock(path)
+	return text, err
+}
+
+func (a *app) unlock(path string) (text string, file *memberKeyFile, err error) {
 	if err := checkPrivate(path); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	text, err := roster.Unlock(data, func() (string, error) { return a.passphrase("Passphrase: ") })
+	file = &memberKeyFile{sum: keySum(data)}
+	text, err = roster.Unlock(data, func() (string, error) {
+		var err error
+		file.passphrase, err = a.passphrase("Passphrase: ")
+		return file.passphrase, err
+	})
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+		return "", nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return text, nil
+	return text, file, nil
+}
+
+// keySum is the SHA-256 of a key file, hex.
+func keySum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 // writeKey writes a new key file, mode 0600, and never over one that is there.
 func (a *app) writeKey(path, text string, protect bool) error {
-	data := []byte(text)
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%s is there already, and a key is never overwritten: choose another --home", path)
 	}
+	var passphrase string
 	if protect {
-		passphrase, err := a.newPassphrase()
-		if err != nil {
+		var err error
+		if passphrase, err = a.newPassphrase(); err != nil {
 			return err
 		}
+	}
+	return writeKeyFile(path, text, passphrase)
+}
+
+// writeKeyFile writes a new key file, locked if there is a passphrase.
+func writeKeyFile(path, text, passphrase string) error {
+	data := []byte(text)
+	if passphrase != "" {
+		var err error
 		if data, err = roster.Lock(text, passphrase); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"tipbox/crypto/roster"
 	"tipbox/crypto/seal"
+	"tipbox/crypto/voucher"
 	"tipbox/tipbox"
 	"tipbox/tipbox/desk"
 )
@@ -27,11 +28,14 @@ const (
 // commands are the program's; each has a file of its own.
 type commands struct {
 	Home           string `help:"The member's folder." type:"path" placeholder:"DIR" default:"${home}"`
+	Bundle         string `help:"Work with a bundle of tipbox fetch instead of the desk." type:"existingfile" placeholder:"FILE"`
 	JSON           bool   `help:"Print one JSON document, or one a line for lists."`
 	PassphraseFile string `help:"Read the key's passphrase from the first line of FILE instead of asking." type:"path" placeholder:"FILE"`
 
 	Keygen   keygenCmd   `cmd:"" help:"Make your member key."`
 	Card     cardCmd     `cmd:"" help:"Print your card, the public half of your key."`
+	Key      keyCmd      `cmd:"" help:"Split your key in two, for an air gap."`
+	Agent    agentCmd    `cmd:"" help:"Serve your key for some hours, so that its passphrase is asked for once."`
 	Join     joinCmd     `cmd:"" help:"Set up your folder with the organisation's roster."`
 	Inbox    inboxCmd    `cmd:"" help:"List the tips that you can read, latest news first."`
 	Read     readCmd     `cmd:"" help:"Decrypt a tip and print its messages."`
@@ -41,6 +45,7 @@ type commands struct {
 	Ack      ackCmd      `cmd:"" help:"Tell the source that the tip is read."`
 	Accept   acceptCmd   `cmd:"" help:"Take a case on."`
 	Decline  declineCmd  `cmd:"" help:"Decline a case, and tell the source why."`
+	Refer    referCmd    `cmd:"" help:"Make a copy for another body of what you tick."`
 	Assign   assignCmd   `cmd:"" help:"Give a case an owner and a deadline."`
 	Grant    grantCmd    `cmd:"" help:"Let a colleague read a case."`
 	Note     noteCmd     `cmd:"" help:"Note something for the desk."`
@@ -50,12 +55,29 @@ type commands struct {
 	Answer   answerCmd   `cmd:"" help:"Tell the source what came of the case."`
 	Close    closeCmd    `cmd:"" help:"Confirm that a case is done."`
 	Reverify reverifyCmd `cmd:"" help:"Have others look at a case again."`
+	Award    awardCmd    `cmd:"" help:"Propose an award for the source of a case."`
+	Awards   awardsCmd   `cmd:"" help:"List the awards that approvers have to decide."`
+	Approve  approveCmd  `cmd:"" help:"Grant an award."`
+	Refuse   refuseCmd   `cmd:"" help:"Refuse an award, and tell the source why."`
+	Issue    issueCmd    `cmd:"" help:"Sign the vouchers that sources claim."`
+	Issuer   issuerCmd   `cmd:"" help:"Make issuing keys (for approvers who issue vouchers)."`
+	Payouts  payoutsCmd  `cmd:"" help:"List what is to be paid to details or charities (for payers)."`
+	Pay      payCmd      `cmd:"" help:"Pay vouchers and payouts, each once (for payers)."`
+	Accounts accountsCmd `cmd:"" help:"Print what was awarded, claimed and paid, by month."`
 	Hold     holdCmd     `cmd:"" help:"Keep a case from being erased."`
 	Release  releaseCmd  `cmd:"" help:"End a hold."`
+	Figures  figuresCmd  `cmd:"" help:"Count tips by month, channel and state, and deadlines kept."`
+	Sample   sampleCmd   `cmd:"" help:"Draw closed cases for a spot check."`
+	Fetch    fetchCmd    `cmd:"" help:"Write tips into a bundle, for a machine that reaches no desk."`
+	Send     sendCmd     `cmd:"" help:"Sign and send what was answered to a bundle."`
 	Save     saveCmd     `cmd:"" help:"Decrypt a tip's attachments into a folder."`
 	Export   exportCmd   `cmd:"" help:"Write a tip as plain age files that the stock age program opens."`
 	Erase    eraseCmd    `cmd:"" help:"Take a tip away for good."`
+	Schedule scheduleCmd `cmd:"" help:"Print the scale of rewards."`
 	Roster   rosterCmd   `cmd:"" help:"Keep the organisation's roster (for whoever holds the root key)."`
+
+	Completion completionCmd `cmd:"" help:"Print what makes bash, zsh or fish complete commands."`
+	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:"" help:"What may follow on a command line."`
 }
 
 // An app is what commands work with.
@@ -65,9 +87,12 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 	home   desk.Home
+	bundle string // a file, or "" for the desk
 	json   bool
 
 	passphraseFile string
+
+	issuing map[string]*voucher.IssuingKey // those that were read
 }
 
 // run is the program. It returns the exit status.
@@ -95,7 +120,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "Try: tipbox --help\n")
 		return exitUsage
 	}
-	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.JSON, c.PassphraseFile}
+	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.Bundle, c.JSON, c.PassphraseFile, nil}
 	if err := k.Run(a); err != nil {
 		fmt.Fprintf(stderr, "tipbox: %s\n", clean(err.Error()))
 		if h := hint(err); h != "" {
@@ -134,10 +159,52 @@ func hint(err error) string {
 		return "Is the server running, and is \"desk\" in tipbox.toml its address?"
 	case errors.Is(err, desk.ErrPeer):
 		return "If keys were changed, get the newest roster.note from the root key's holder and join again: tipbox join …"
+	case errors.Is(err, roster.ErrCannotRead):
+		return "Tips are read on the machine that has the other half. Here: tipbox fetch -o FILE; there: tipbox --bundle FILE read TIP"
+	case errors.Is(err, roster.ErrCannotSign):
+		return "Here nothing is signed, and so no desk reached. Answer with tipbox --bundle FILE …, and send that on the machine that has the other half: tipbox send FILE.answers"
+	case errors.Is(err, errNoDesk):
+		return "Read what was fetched elsewhere: tipbox --bundle FILE inbox. To reach the desk from here: tipbox join ROSTER --desk HOST:PORT --root KEY"
+	case errors.Is(err, errBundle):
+		return "Fetch it again, on the machine that reaches the desk: tipbox fetch -o FILE"
+	case errors.Is(err, errOldBundle):
+		return "Take the newest one that was fetched. If this is it, the server has taken back what it has shown: tell the operator and the root key's holder."
+	case errors.Is(err, errNotInside):
+		return "See what is in it: tipbox --bundle FILE inbox. To have it: tipbox fetch -o FILE TIP, on the machine that reaches the desk"
+	case errors.Is(err, errAgentRuns):
+		return "To end it: tipbox agent --stop"
+	case errors.Is(err, errNoAgent):
+		return "Do it again: you are asked for the passphrase. To start another agent: tipbox agent"
+	case errors.Is(err, errAgent):
+		return "End it and start another: tipbox agent --stop, then tipbox agent"
 	case errors.Is(err, roster.ErrPassphrase):
 		return "Type it again; capitals and spaces matter."
 	case errors.Is(err, roster.ErrOlder):
 		return "Somebody may be showing you an old roster to bring back a member who was removed. Ask the root key's holder."
+	case errors.Is(err, errUnsettled):
+		return "Hand nothing out yet. Give the same command again: if it was recorded, it says so, and if not, it is then."
+	case errors.Is(err, tipbox.ErrPaid):
+		return "Hand nothing out: each voucher and payout is paid once. What was paid: tipbox pay --list"
+	case errors.Is(err, tipbox.ErrNoPayout):
+		return "See what is to be paid: tipbox payouts"
+	case errors.Is(err, voucher.ErrForged):
+		return "Hand nothing out. Keep a copy of it for the approvers who have the issuing keys."
+	case errors.Is(err, voucher.ErrOrganisation):
+		return "Hand nothing out. It may be good where it was issued: its bearer must go there."
+	case errors.Is(err, voucher.ErrDenomination):
+		return "Hand nothing out. If your roster is old, leave --check out: then the newest is fetched. All denominations: tipbox issuer list"
+	case errors.Is(err, voucher.ErrExpired):
+		return "Hand nothing out. It is genuine: the root key's holder can put the last day off, with tipbox roster denomination FILE --extend"
+	case errors.Is(err, voucher.ErrEarly):
+		return "Hand nothing out. Its bearer must come again from that day on."
+	case errors.Is(err, voucher.ErrTyping):
+		return "Compare that line with the voucher. Capitals and spaces do not matter, and O is taken for 0, I and L for 1."
+	case errors.Is(err, voucher.ErrNewer):
+		return "Get the newest tipbox."
+	case errors.Is(err, voucher.ErrNotVoucher):
+		return "Give all of it, in letters, digits or words: tipbox pay -f FILE reads it from a file, and tipbox pay - from standard input."
+	case errors.Is(err, errVouchersOut):
+		return "A denomination that was signed stays as it is. See the draft: tipbox roster show; a new one: tipbox issuer keygen --help"
 	case errors.Is(err, seal.ErrNotForYou):
 		return "This tip was not sealed to your key. A colleague who can read it must answer it."
 	case errors.Is(err, seal.ErrDamaged), errors.Is(err, seal.ErrWrongTip), errors.Is(err, tipbox.ErrInvalid), errors.Is(err, roster.ErrSignature):
@@ -146,6 +213,8 @@ func hint(err error) string {
 		return "Somebody wrote meanwhile. Read the tip again, then answer."
 	case errors.Is(err, tipbox.ErrRule):
 		return "What may be done, by whom and when: tipbox case --help"
+	case errors.Is(err, roster.ErrPromise):
+		return "A schedule that was signed stays as it is. Enter other terms with another id and a later day: tipbox roster schedule FILE"
 	case errors.Is(err, tipbox.ErrNotFound):
 		return "See which tips you can read: tipbox inbox"
 	}

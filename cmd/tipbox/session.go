@@ -1,20 +1,47 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
 	"tipbox/crypto/roster"
 	"tipbox/tipbox"
 	"tipbox/tipbox/desk"
 )
 
-// A session is a member connected to the desk, with the roster in force.
-type session struct {
-	*desk.Client
-	key    *roster.MemberKey
-	roster *roster.Roster
+// tips is where a session's tips come from: the desk, or a bundle of what was
+// fetched there. Neither is believed.
+type tips interface {
+	Inbox(ctx context.Context, filter tipbox.InboxFilter, cursor string, limit int) (*desk.InboxPage, error)
+	Tip(ctx context.Context, tip string) (*tipbox.TipFile, error)
+	Attachment(ctx context.Context, tip, blob string) (io.ReadCloser, error)
+	Close()
 }
 
-// connect opens the member's key and asks the desk for a newer roster. Close
-// the session.
+var _ tips = (*desk.Client)(nil)
+
+// A session is a member at work, with the roster in force: at the desk, or with
+// a bundle and the answers that are to go back.
+type session struct {
+	tips
+	key    *roster.MemberKey
+	roster *roster.Roster
+
+	desk    *desk.Client // nil with a bundle
+	answers *answers     // nil at the desk
+}
+
+var (
+	// errNoDesk means that a folder was set up for bundles only.
+	errNoDesk = errors.New("this folder was joined without a desk")
+	// errOldBundle means that a bundle shows less than was seen before.
+	errOldBundle = errors.New("this bundle is older than one read before")
+)
+
+// connect opens the member's key and asks the desk for a newer roster, or opens
+// the bundle. Close the session.
 func (a *app) connect() (*session, error) {
 	cfg, err := a.home.Config()
 	if err != nil {
@@ -24,9 +51,15 @@ func (a *app) connect() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.bundle == "" && cfg.Desk == "" {
+		return nil, errNoDesk
+	}
 	key, err := a.memberKey()
 	if err != nil {
 		return nil, err
+	}
+	if a.bundle != "" {
+		return a.unpack(cfg, last, key)
 	}
 	client, err := desk.NewClient(desk.ClientConfig{Address: cfg.Desk, Key: key.SigningKey, Roster: last})
 	if err != nil {
@@ -42,7 +75,43 @@ func (a *app) connect() (*session, error) {
 		client.Close()
 		return nil, err
 	}
-	return &session{client, key, current}, nil
+	return &session{tips: client, key: key, roster: current, desk: client}, nil
+}
+
+// connectDesk is connect for what a bundle has not.
+func (a *app) connectDesk() (*session, error) {
+	if a.bundle != "" {
+		return nil, usageError{errors.New("this takes the desk itself: leave --bundle out, on the machine that reaches the desk")}
+	}
+	return a.connect()
+}
+
+// unpack opens the bundle, and what was answered to it.
+func (a *app) unpack(cfg desk.HomeConfig, last *roster.Roster, key *roster.MemberKey) (*session, error) {
+	b, err := openBundle(a.bundle)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{tips: b, key: key}
+	if b.Member != key.Name() {
+		err = fmt.Errorf("%s was fetched by %.40q, and this is the key of %s", a.bundle, b.Member, key.Name())
+	}
+	if err == nil {
+		if s.roster, err = a.home.Renew(cfg, last, b.roster); errors.Is(err, roster.ErrOlder) {
+			err = fmt.Errorf("%w, or %w", err, errOldBundle)
+		}
+	}
+	if err == nil {
+		s.answers, err = readAnswers(answersFile(a.bundle))
+	}
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	if n := s.answers.waiting(); n > 0 {
+		a.say("Not sent yet, and shown as if it were: %d in %s\n", n, s.answers.path)
+	}
+	return s, nil
 }
 
 // open fetches a tip and opens it. It checks that the list of its entries goes
@@ -56,12 +125,44 @@ func (s *session) open(a *app, tip string) (*tipbox.TipFile, *tipbox.OpenedTip, 
 	if err != nil {
 		return nil, nil, err
 	}
-	seen, err := a.home.Head(tip)
+	if err = a.goesOn(opened); err != nil && s.desk == nil {
+		err = fmt.Errorf("%w, or %w", err, errOldBundle)
+	}
+	if err == nil && s.answers != nil {
+		err = s.answers.take(opened)
+	}
+	return file, opened, err
+}
+
+// goesOn checks that a tip's list of entries goes on from where it ended when this
+// member last saw it, and remembers the end. It says if an entry is dated ahead.
+func (a *app) goesOn(opened *tipbox.OpenedTip) error {
+	seen, err := a.home.Head(opened.Tip)
 	if err == nil {
 		err = opened.Extends(seen)
 	}
 	if head := opened.Head(); err == nil && head != seen && head.SHA256 != "" {
-		err = a.home.Remember(tip, head)
+		err = a.home.Remember(opened.Tip, head)
 	}
-	return file, opened, err
+	if e := opened.Ahead(today()); err == nil && e != nil {
+		a.say("Note: entry %d of tip %s is dated %s, and here it is %s: a clock was wrong, this one or another.\n", e.Number, opened.Tip, e.Day, today())
+	}
+	return err
+}
+
+// head is the end of a tip's list as it is signed, without what is not sent yet.
+func (s *session) head(opened *tipbox.OpenedTip) tipbox.Head {
+	if s.answers == nil {
+		return opened.Head()
+	}
+	return s.answers.ends[opened.Tip]
+}
+
+// done is what a command says of what it did, which with a bundle is not sent
+// yet.
+func (s *session) done(say string) string {
+	if s.answers == nil {
+		return say
+	}
+	return fmt.Sprintf("Written. To sign and send it, on the machine that reaches the desk: tipbox send %s\n", cleanLine(s.answers.path))
 }

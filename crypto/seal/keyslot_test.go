@@ -51,6 +51,37 @@ func TestKeyslotOpensForEachReader(t *testing.T) {
 	}
 }
 
+// heldElsewhere is an identity that may fail for reasons of its own.
+type heldElsewhere struct {
+	age.Identity
+	err error
+}
+
+func (h heldElsewhere) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	if h.err != nil {
+		return nil, h.err
+	}
+	return h.Identity.Unwrap(stanzas)
+}
+
+func TestKeyHeldElsewhereThatFailsIsNoFaultOfTheFile(t *testing.T) {
+	reader, gone, opens := newKey(t), errors.New("no answer"), slot(newKey(t))
+	ks, tip := must(seal.SealKeyslots(opens, reader.Recipient())), opens.Tip
+	if _, err := ks.Open(tip, heldElsewhere{reader.Identity(), nil}); err != nil {
+		t.Error(err)
+	}
+	if _, err := ks.Open(tip, heldElsewhere{reader.Identity(), gone}); !errors.Is(err, gone) || errors.Is(err, seal.ErrDamaged) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := ks.Open(tip, heldElsewhere{newKey(t).Identity(), nil}); !errors.Is(err, seal.ErrNotForYou) {
+		t.Errorf("error %v", err)
+	}
+	ks.Files[0][len(ks.Files[0])-1] ^= 1
+	if _, err := ks.Open(tip, heldElsewhere{reader.Identity(), nil}); !errors.Is(err, seal.ErrDamaged) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestKeyslotFileIsDocumentedText(t *testing.T) {
 	tip, reader := newKey(t), newKey(t)
 	ks := must(seal.SealKeyslots(slot(tip), reader.Recipient()))

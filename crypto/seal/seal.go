@@ -40,7 +40,8 @@ import (
 	"filippo.io/age"
 )
 
-// Errors of opening and sealing, wrapped with detail. Test with errors.Is.
+// Errors of opening and sealing, wrapped with detail. Test with errors.Is. What a
+// key that is held elsewhere fails with comes back as it is.
 var (
 	// ErrNotForYou means that none of the keys given opens the file.
 	ErrNotForYou = errors.New("not sealed to this key")
@@ -223,15 +224,34 @@ func decrypt(sealed []byte, id age.Identity, max int) ([]byte, error) {
 }
 
 func newReader(src io.Reader, id age.Identity) (io.Reader, error) {
-	r, err := age.Decrypt(src, id)
+	asked := &asked{Identity: id}
+	r, err := age.Decrypt(src, asked)
 	var noMatch *age.NoIdentityMatchError
 	if errors.As(err, &noMatch) {
 		return nil, ErrNotForYou
+	}
+	if asked.failed != nil {
+		return nil, asked.failed
 	}
 	if err != nil {
 		return nil, damaged(err)
 	}
 	return r, nil
+}
+
+// asked is an identity that may be held elsewhere, and remembers how that failed:
+// it tells nothing of the file.
+type asked struct {
+	age.Identity
+	failed error
+}
+
+func (a *asked) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	key, err := a.Identity.Unwrap(stanzas)
+	if _, here := a.Identity.(*age.HybridIdentity); !here && err != nil && !errors.Is(err, age.ErrIncorrectIdentity) {
+		a.failed = err
+	}
+	return key, err
 }
 
 // damaged says that age refused a file, and why. age quotes whole lines of the

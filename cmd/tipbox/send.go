@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"tipbox/tipbox"
+	"tipbox/tipbox/desk"
+)
+
+type sendCmd struct {
+	Answers string `arg:"" help:"The answers, FILE.answers of the bundle FILE." type:"existingfile"`
+	Show    bool   `help:"Only show what would be signed."`
+}
+
+func (*sendCmd) Help() string {
+	return "Example: tipbox send tips.bundle.answers\n\n" +
+		"It takes the half of the key that signs. Each answer is signed as of today, if nobody has written since it was made, and sent; the file notes it,\n" +
+		"so that nothing is sent twice. What the desk refuses stays there with the reason: fetch the tip again, and answer anew.\n" +
+		"Texts are sealed and are not shown; what is in the clear is, with --show before anything is signed."
+}
+
+// A sendLine is what became of an answer, as --json prints it.
+type sendLine struct {
+	Tip    string        `json:"tip"`
+	Number int           `json:"number"`
+	Action tipbox.Action `json:"action"`
+	Owner  string        `json:"owner,omitempty"`
+	Due    string        `json:"due,omitempty"`
+	Member string        `json:"member,omitempty"`
+	Recuse bool          `json:"recuse,omitempty"`
+	Result string        `json:"result"` // "waits", "sent" or "refused"
+	Reason string        `json:"reason,omitempty"`
+}
+
+func (c *sendCmd) Run(a *app) error {
+	w, err := readAnswers(c.Answers)
+	if err != nil {
+		return err
+	}
+	if c.Show {
+		for _, one := range w.list {
+			if err := a.showAnswer(one); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if w.waiting() == 0 {
+		a.say("Nothing to send: %s\n", w.tell())
+		return nil
+	}
+	s, err := a.connectDesk()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if w.Member != s.key.Name() {
+		return fmt.Errorf("%s is by %.40q, and this is the key of %s", c.Answers, w.Member, s.key.Name())
+	}
+	refused := 0
+	for i, one := range w.list {
+		if !one.waits() {
+			continue
+		}
+		if err := w.send(a, s, i); err != nil {
+			return fmt.Errorf("%s, entry %d of tip %s: %w", one.Event.Action, one.Event.Number, one.Event.Tip, err)
+		}
+		if one.Refused != "" {
+			refused++
+		}
+		if err := a.showAnswer(one); err != nil {
+			return err
+		}
+	}
+	if refused > 0 {
+		return fmt.Errorf("%d refused: fetch those tips again, and answer anew", refused)
+	}
+	return nil
+}
+
+// tell says how many were sent and refused.
+func (w *answers) tell() string {
+	sent, refused := 0, 0
+	for _, one := range w.list {
+		if one.Sent != "" {
+			sent++
+		}
+		if one.Refused != "" {
+			refused++
+		}
+	}
+	return fmt.Sprintf("%d sent before, %d refused", sent, refused)
+}
+
+// showAnswer prints what is in the clear of an answer, and what became of it.
+func (a *app) showAnswer(one *answer) error {
+	e := one.Event
+	line := sendLine{e.Tip, e.Number, e.Action, e.Owner, e.Due, e.Member, e.Recuse, "waits", one.Refused}
+	switch {
+	case one.Sent != "":
+		line.Result = "sent"
+	case one.Refused != "":
+		line.Result = "refused"
+	}
+	if a.json {
+		return a.printJSON(line)
+	}
+	entry := caseEntry{Owner: e.Owner, Due: e.Due, Member: e.Member, Recuse: e.Recuse}
+	a.print("%-7s  %s  %d  %s%s\n", line.Result, cleanLine(e.Tip), e.Number, cleanLine(string(e.Action)), cleanLine(entry.more()))
+	if line.Reason != "" {
+		a.print("         %s\n", cleanLine(line.Reason))
+	}
+	return nil
+}
+
+// errNotNext means that a tip has gone on since a member answered it.
+var errNotNext = errors.New("somebody wrote meanwhile: fetch the tip again, and answer anew")
+
+// send signs and sends the answer of that index, and notes what became of it. Its
+// own error leaves the answer waiting.
+func (w *answers) send(a *app, s *session, i int) error {
+	one := w.list[i]
+	if before := w.before(i); before != nil && before.Sent == "" {
+		return w.refuse(one, "what it follows, "+string(before.Event.Action)+", was not taken: fetch the tip again, and answer anew")
+	}
+	note, err := w.sign(a, s, i)
+	switch {
+	case errors.Is(err, errArrived):
+		one.Sent = today()
+		return w.write()
+	case final(err):
+		return w.refuse(one, err.Error())
+	case err != nil:
+		return err
+	}
+	// The note is kept before it is sent: if the line breaks, it is known again.
+	one.Note = string(note)
+	if err := w.write(); err != nil {
+		return err
+	}
+	err = s.desk.Append(a.ctx, one.Event.Tip, note, one.Sealed)
+	switch {
+	case errors.Is(err, desk.ErrUnreachable):
+		return fmt.Errorf("%w: %w", errUncertainSend, err)
+	case errors.Is(err, tipbox.ErrConflict):
+		return w.refuse(one, errNotNext.Error())
+	case final(err):
+		return w.refuse(one, err.Error())
+	case err != nil:
+		return err
+	}
+	one.Sent = today()
+	return w.write()
+}
+
+var (
+	// errArrived means that an answer is at the desk already.
+	errArrived = errors.New("it is there already")
+
+	errUncertainSend = errors.New("whether it was sent is not known: send the file again, and nothing is sent twice")
+)
+
+// final reports whether the desk will never take what it refused with the error.
+func final(err error) bool {
+	for _, e := range []error{errNotNext, tipbox.ErrConflict, tipbox.ErrRule, tipbox.ErrNotFound, tipbox.ErrForbidden, tipbox.ErrTooLong, desk.ErrRefused} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *answers) refuse(one *answer, why string) error {
+	one.Refused = why
+	return w.write()
+}
+
+// before is the answer that the one of that index follows, or nil if it follows
+// what was in the bundle.
+func (w *answers) before(i int) *answer {
+	e := w.list[i].Event
+	if w.list[i].After.Number == e.Number-1 {
+		return nil
+	}
+	for _, one := range slices.Backward(w.list[:i]) {
+		if one.Event.Tip == e.Tip && one.Event.Number == e.Number-1 {
+			return one
+		}
+	}
+	return &answer{Unsigned: &tipbox.Unsigned{Event: &tipbox.Event{Action: "an answer that is not in this file"}}}
+}
+
+// sign signs the answer of that index, if the tip's list at the desk ends where
+// the one ended that the member has read and answered.
+func (w *answers) sign(a *app, s *session, i int) ([]byte, error) {
+	one := w.list[i]
+	e, after := one.Event, one.After
+	if before := w.before(i); before != nil {
+		after = tipbox.Head{Number: before.Event.Number, SHA256: keySum([]byte(before.Note))}
+	}
+	file, err := s.Tip(a.ctx, e.Tip)
+	if errors.Is(err, tipbox.ErrNotFound) && e.Action == tipbox.ActionErase && one.Note != "" {
+		return nil, errArrived
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch last := file.Last(); {
+	case last.Number >= e.Number && one.isAt(file):
+		return nil, errArrived
+	case last.Number >= e.Number:
+		return nil, errNotNext
+	case last.Number < after.Number:
+		return nil, fmt.Errorf("the desk shows %d entries, and has shown %d: it has taken some back: %w", last.Number, after.Number, tipbox.ErrInvalid)
+	case last != after && after.SHA256 != "":
+		return nil, fmt.Errorf("the desk shows another list of entries than when the tip was fetched: it shows two histories: %w", tipbox.ErrInvalid)
+	}
+	return one.Sign(s.key.SigningKey, today(), file)
+}
+
+// isAt reports whether a tip has the answer in its place.
+func (one *answer) isAt(file *tipbox.TipFile) bool {
+	at := file.Events[one.Event.Number-1]
+	return one.Note != "" && at.Note == one.Note || len(one.Sealed) > 0 && bytes.Equal(at.Sealed, one.Sealed)
+}
