@@ -69,7 +69,7 @@ func (b *browserTab) fits(name string, width int64) {
 func (b *browserTab) targets(name string) {
 	b.t.Helper()
 	const least = 24
-	for _, n := range b.nodes("a[href]:not(.skip), button, summary, textarea, input[type=file], .choice") {
+	for _, n := range b.nodes("a[href]:not(.skip), button, summary, textarea, input[type=file], input[type=text], .choice") {
 		box := b.box(n)
 		if box != nil && (box.Width < least || box.Height < least) {
 			b.t.Errorf("%s: <%s %v> is %d by %d", name, n.LocalName, n.Attributes, box.Width, box.Height)
@@ -81,7 +81,7 @@ func (b *browserTab) targets(name string) {
 func (b *browserTab) contrast(name string) {
 	b.t.Helper()
 	const least = 4.5
-	for _, n := range b.nodes("h1, h2, p, li, dt, dd, strong, label, label span, legend, summary, a, button, textarea, input[type=file]") {
+	for _, n := range b.nodes("h1, h2, h3, p, li, dt, dd, th, td, strong, label, label span, legend, summary, a, button, textarea, input[type=file], input[type=text]") {
 		ratio := browserRun(b, func(ctx context.Context, t *chromedp.Target) (float64, error) {
 			behind, err := cdp.Call(ctx, t, css.GetBackgroundColors, css.GetBackgroundColorsParams{NodeID: n.NodeID})
 			if err != nil || len(behind.BackgroundColors) == 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -86,6 +87,7 @@ func (s browserStory) play(t *testing.T, chrome *chromium, demo *browserDemo) {
 	line := demo.line(t)
 	s.tryLanguages(t, chrome, line)
 	s.tryRefusals(t, chrome, line)
+	s.askRewards(t, chrome, line)
 
 	files := map[string][]byte{}
 	var paths []string
@@ -160,6 +162,31 @@ func (s browserStory) tryRefusals(t *testing.T, chrome *chromium, line *browserL
 		t.Errorf("a refused form holds the text %q, it was %q", got, s.text)
 	}
 	b.inspect("tip-refused")
+}
+
+// askRewards follows the link to the scale of rewards and asks what a sum would
+// bring, first in words that nobody can read.
+func (s browserStory) askRewards(t *testing.T, chrome *chromium, line *browserLine) {
+	b := chrome.newTab(t, line, s.accept)
+	defer b.close()
+	b.lang = s.lang
+	b.open("GET /tip", "/tip")
+	b.click("GET /reward", 200, `main a[href^="/reward"]`)
+	b.inspect("reward")
+	const ask, field = "GET /reward?scale=off-book-funds-2009&lang=", `input[name="amount"]`
+	b.do(typeInto(field, "much"))
+	b.click(ask+s.lang+"&amount=much", 422, "form button")
+	b.mustHave(field+`[aria-invalid="true"]`, ".error")
+	b.inspect("reward-refused")
+	if got := b.value(field); got != "much" {
+		t.Errorf("the field holds %q", got)
+	}
+	b.do(typeInto(field, "１，０００，０００"))
+	b.click(ask+s.lang+"&amount="+url.QueryEscape("１，０００，０００"), 200, "form button")
+	if got := b.text(`form [role="status"]`); !strings.Contains(got, "50,000") {
+		t.Errorf("a million would bring: %s", got)
+	}
+	b.inspect("reward-result")
 }
 
 func (s browserStory) channelInput() string {

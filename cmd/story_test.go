@@ -44,7 +44,7 @@ func TestStories(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve":    serveCommand,
-			"stop":     stopCommand,
+			"halt":     haltCommand, // "stop" is testscript's own, and would end the story there
 			"tip":      tipCommand,
 			"thread":   threadCommand,
 			"follow":   followCommand,
@@ -60,6 +60,31 @@ func TestStories(t *testing.T) {
 		},
 		UpdateScripts: *updateScripts,
 	})
+}
+
+// TestStoriesAreToldToTheEnd looks for what would end a story before its end, and
+// pass it.
+func TestStoriesAreToldToTheEnd(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatal(len(scripts), err)
+	}
+	for _, name := range scripts {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			for _, word := range strings.Fields(line) {
+				if word == "stop" || word == "skip" {
+					t.Errorf("%s:%d: %s is testscript's own: the rest would not be played", name, i+1, word)
+				}
+				if !strings.HasPrefix(word, "[") && word != "!" {
+					break
+				}
+			}
+		}
+	}
 }
 
 var updateScripts = flag.Bool("update-scripts", false, "rewrite the expected outputs in testdata/script")
@@ -148,9 +173,9 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("tipboxd does not answer\n%s", s.output.Bytes())
 }
 
-// stop [kill] ends the server, gracefully or with SIGKILL, and keeps what it
+// halt [kill] ends the server, gracefully or with SIGKILL, and keeps what it
 // wrote in the file server.log.
-func stopCommand(ts *testscript.TestScript, neg bool, args []string) {
+func haltCommand(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(serverKey{}).(*server)
 	sig := syscall.SIGTERM
 	if len(args) == 1 && args[0] == "kill" {

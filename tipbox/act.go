@@ -301,6 +301,9 @@ type Head struct {
 // Head is the end of the list as it is now.
 func (o *OpenedTip) Head() Head { return Head{len(o.chain.events), o.chain.head} }
 
+// After is the end of the list once the server has appended the note.
+func (o *OpenedTip) After(note []byte) Head { return Head{len(o.chain.events) + 1, hash(note)} }
+
 // Extends checks that the list goes on from where it once ended. It does not if
 // the server shows another history than before, or an older one.
 func (o *OpenedTip) Extends(seen Head) error {

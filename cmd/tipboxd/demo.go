@@ -84,8 +84,13 @@ func (c *demoCmd) found() error {
 	if err != nil {
 		return err
 	}
+	schedule, err := loadSchedule(filepath.Join(c.Dir, siteName))
+	if err != nil {
+		return err
+	}
 	r := &roster.Roster{
 		Organisation: "Example City", Serial: 1, Day: time.Now().Format(time.DateOnly), Servers: []string{server},
+		Schedules: []roster.Schedule{*schedule},
 	}
 	for _, role := range roster.Roles() {
 		m, err := c.member(role)

@@ -59,7 +59,11 @@ func (c *restoreCmd) Run(a *app) error {
 	if err := syncFolder(temp); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, c.Dir); err != nil { // which replaces no folder that is not empty
+	// os.Rename replaces no folder, and os.Remove takes away none that is not empty.
+	if err := os.Remove(c.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return c.taken()
+	}
+	if err := os.Rename(temp, c.Dir); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return c.taken()
 		}

@@ -177,10 +177,12 @@ func (p *page) scale(scale tipbox.Scale) rewardScale {
 // calculate answers what was asked, and reports whether it could be.
 func (p *page) calculate(view *rewardScale, s *tipbox.Schedule, asked url.Values) bool {
 	const most = 100 // characters of what was typed that are shown again
-	view.Typed = asked.Get("amount")
-	if !utf8.ValidString(view.Typed) {
-		view.Typed = ""
-	}
+	view.Typed = strings.Map(func(c rune) rune {
+		if !unicode.IsGraphic(c) { // nobody types that, and no page may hold it
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(asked.Get("amount"), ""))
 	if runes := []rune(view.Typed); len(runes) > most {
 		view.Typed = string(runes[:most])
 	}

@@ -323,7 +323,7 @@ func TestAmountsAreReadAsPeopleTypeThem(t *testing.T) {
 
 // FuzzAmount types whatever: the page comes, and keeps it.
 func FuzzAmount(f *testing.F) {
-	for _, seed := range []string{"120000", "1,200.50", "１２万", "¥", "9999999999999999999", "\xff", "-1", hostile} {
+	for _, seed := range []string{"120000", "1,200.50", "１２万", "¥", "9999999999999999999", "\xff", "\x02", "\ufffe", "-1", hostile} {
 		f.Add(seed)
 	}
 	s := rewardSite(f, shipped(f, "schedule.toml"))
