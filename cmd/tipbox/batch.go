@@ -36,7 +36,7 @@ func (a *app) forTips(tip string, do func(s *session, tip string) (*result, erro
 			return nil
 		}
 	}
-	s, err := a.connect()
+	s, err := a.dial()
 	if err != nil {
 		return err
 	}

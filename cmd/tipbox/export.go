@@ -25,7 +25,7 @@ func (*exportCmd) Help() string {
 }
 
 func (c *exportCmd) Run(a *app) (err error) {
-	s, err := a.connect()
+	s, err := a.dial()
 	if err != nil {
 		return err
 	}

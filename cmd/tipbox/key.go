@@ -312,9 +312,15 @@ func (a *app) passphrase(prompt string) (string, error) {
 		}
 		return oneLine(a.passphraseFile)
 	}
+	return a.secret(prompt, "--passphrase-file FILE")
+}
+
+// secret asks on the terminal, without an echo. Instead is the flag to give where
+// there is none.
+func (a *app) secret(prompt, instead string) (string, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
-		return "", errors.New("there is no terminal to ask on: use --passphrase-file FILE")
+		return "", fmt.Errorf("there is no terminal to ask on: use %s", instead)
 	}
 	defer tty.Close()
 	before, err := term.GetState(int(tty.Fd()))

@@ -343,6 +343,33 @@ func TestNewRosterIsTakenUp(t *testing.T) {
 	}
 }
 
+// TestOpeningATipIsOneRequest: the roster is asked for only when there is another.
+func TestOpeningATipIsOneRequest(t *testing.T) {
+	b := newBench(t, tipboxtest.Config{})
+	b.Submit("one")
+	tip := b.Inbox("alice")[0].Tip
+	var asked atomic.Int32
+	b.intercept = func(http.ResponseWriter, *http.Request) bool {
+		asked.Add(1)
+		return false
+	}
+	ask := func(want int32) {
+		t.Helper()
+		asked.Store(0)
+		if status, _, stderr := b.tipbox("alice", "read", tip); status != 0 {
+			t.Fatal(stderr)
+		}
+		if got := asked.Load(); got != want {
+			t.Errorf("%d requests, want %d", got, want)
+		}
+	}
+	ask(1)
+	b.Strike("bob")
+	b.Install()
+	ask(2)
+	ask(1)
+}
+
 func TestKeyIsNeverOverwrittenAndCanBeLocked(t *testing.T) {
 	home, pass := t.TempDir(), filepath.Join(t.TempDir(), "pass")
 	if err := os.WriteFile(pass, []byte("correct horse\nsecond line\n"), 0o600); err != nil {

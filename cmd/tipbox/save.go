@@ -35,7 +35,7 @@ type savedFile struct {
 }
 
 func (c *saveCmd) Run(a *app) error {
-	s, err := a.connect()
+	s, err := a.dial()
 	if err != nil {
 		return err
 	}

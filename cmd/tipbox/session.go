@@ -29,6 +29,7 @@ type session struct {
 	key    *roster.MemberKey
 	roster *roster.Roster
 
+	cfg     desk.HomeConfig
 	desk    *desk.Client // nil with a bundle
 	answers *answers     // nil at the desk
 }
@@ -43,6 +44,20 @@ var (
 // connect opens the member's key and asks the desk for a newer roster, or opens
 // the bundle. Close the session.
 func (a *app) connect() (*session, error) {
+	s, err := a.dial()
+	if err != nil || s.desk == nil {
+		return s, err
+	}
+	if err := s.renew(a); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// dial is connect for what opens tips before it looks at the roster: the desk's
+// answer says whether there is another, so that opening a tip costs one request.
+func (a *app) dial() (*session, error) {
 	cfg, err := a.home.Config()
 	if err != nil {
 		return nil, err
@@ -65,17 +80,28 @@ func (a *app) connect() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed, err := client.Roster(a.ctx)
+	return &session{tips: client, key: key, roster: last, desk: client, cfg: cfg}, nil
+}
+
+// renew asks the desk for its roster and takes it up.
+func (s *session) renew(a *app) error {
+	signed, err := s.desk.Roster(a.ctx)
 	if err != nil {
-		client.Close()
-		return nil, err
+		return err
 	}
-	current, err := a.home.Renew(cfg, last, signed)
-	if err != nil {
-		client.Close()
-		return nil, err
+	current, err := a.home.Renew(s.cfg, s.roster, signed)
+	if err == nil {
+		s.roster = current
 	}
-	return &session{tips: client, key: key, roster: current, desk: client}, nil
+	return err
+}
+
+// current takes up the desk's roster if its last answer said that it is another.
+func (s *session) current(a *app) error {
+	if s.desk == nil || s.desk.HasRoster(s.roster) {
+		return nil
+	}
+	return s.renew(a)
 }
 
 // connectDesk is connect for what a bundle has not.
@@ -118,6 +144,9 @@ func (a *app) unpack(cfg desk.HomeConfig, last *roster.Roster, key *roster.Membe
 // on from where it ended when this member last saw it, and remembers the end.
 func (s *session) open(a *app, tip string) (*tipbox.TipFile, *tipbox.OpenedTip, error) {
 	file, err := s.Tip(a.ctx, tip)
+	if err == nil {
+		err = s.current(a)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -37,9 +38,14 @@ type ClientConfig struct {
 // A Client calls the desk in a member's name. Errors of the service come back
 // as themselves: test with errors.Is.
 type Client struct {
-	base string
-	http *http.Client
+	base   string
+	http   *http.Client
+	latest atomic.Value // string: rosterHeader of the last answer
 }
+
+// HasRoster reports whether the roster is the one that the server had in force at
+// its last answer, by its own word.
+func (c *Client) HasRoster(r *roster.Roster) bool { return c.latest.Load() == rosterMark(r) }
 
 // NewClient makes a client. It does not connect yet.
 func NewClient(cfg ClientConfig) (*Client, error) {
@@ -194,6 +200,7 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte) (io
 	if err != nil {
 		return nil, connectionError(err)
 	}
+	c.latest.Store(resp.Header.Get(rosterHeader))
 	if resp.StatusCode/100 == 2 {
 		return resp.Body, nil
 	}

@@ -3,7 +3,9 @@ package desk
 import (
 	"errors"
 	"net/http"
+	"strconv"
 
+	"tipbox/crypto/roster"
 	"tipbox/tipbox"
 )
 
@@ -11,6 +13,15 @@ import (
 type InboxPage struct {
 	Items []tipbox.InboxItem `json:"items"`
 	Next  string             `json:"next,omitempty"` // pass as after; empty at the end
+}
+
+// rosterHeader is on every answer: which roster is in force, so that a member's tool
+// asks for that only if it has another.
+const rosterHeader = "Tipbox-Roster"
+
+func rosterMark(r *roster.Roster) string {
+	mark := r.Mark()
+	return strconv.Itoa(mark.Serial) + " " + mark.SHA256
 }
 
 // An Error is what a refused request is answered with.
@@ -22,7 +33,7 @@ type Error struct {
 // kinds is the table of errors that pass over the wire: the client gets the
 // very error that the service returned.
 func kinds() []kind {
-	return []kind{
+	return append(paymentKinds(), []kind{
 		{"not_found", http.StatusNotFound, tipbox.ErrNotFound},
 		{"forbidden", http.StatusForbidden, tipbox.ErrForbidden},
 		{"conflict", http.StatusConflict, tipbox.ErrConflict},
@@ -30,7 +41,7 @@ func kinds() []kind {
 		{"too_long", http.StatusRequestEntityTooLarge, tipbox.ErrTooLong},
 		{"full", http.StatusInsufficientStorage, tipbox.ErrFull},
 		{"refused", http.StatusUnprocessableEntity, ErrRefused},
-	}
+	}...)
 }
 
 type kind struct {
