@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/renameio/v2"
 
 	"tipbox/crypto/roster"
+	"tipbox/crypto/voucher"
 	"tipbox/tipbox/desk"
 )
 
@@ -106,6 +108,9 @@ func (c *demoCmd) found() error {
 			return err
 		}
 	}
+	if r.Denominations, err = c.denominations(schedule, r.Day); err != nil {
+		return err
+	}
 	signed, err := r.Sign(root)
 	if err != nil {
 		return err
@@ -152,6 +157,38 @@ func (c *demoCmd) member(role roster.Role) (*roster.Member, error) {
 		m.Title, m.Unit = "Example Investigator", "Audit Office"
 	}
 	return m, nil
+}
+
+// demoYears is how long the demo's vouchers are paid.
+const demoYears = 5
+
+// denominations makes the vouchers of which the schedule's awards are paid: of its
+// unit, of ten and of a hundred times that. The approver has their issuing keys.
+func (c *demoCmd) denominations(s *roster.Schedule, day string) ([]voucher.Denomination, error) {
+	folder := filepath.Join(c.memberHome(string(roster.Approver)), "issuing")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	made := make([]voucher.Denomination, 3)
+	errs := make([]error, len(made))
+	var wg sync.WaitGroup
+	for i, times := range []int64{1, 10, 100} {
+		wg.Go(func() { // each takes a good part of a second
+			key, err := voucher.GenerateIssuingKey()
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			amount := times * s.Unit
+			made[i] = voucher.Denomination{
+				ID: fmt.Sprintf("%s-%c", strings.ToLower(s.Currency), 'a'+i), Currency: s.Currency, Amount: amount, Key: key.Public(),
+				Since: day, Until: time.Now().AddDate(demoYears, 0, 0).Format(time.DateOnly),
+			}
+			errs[i] = renameio.WriteFile(filepath.Join(folder, made[i].ID+".key"), []byte(key.Reveal()), 0o600)
+		})
+	}
+	wg.Wait()
+	return made, errors.Join(errs...)
 }
 
 // explain prints where to go and what to type.
