@@ -13,16 +13,26 @@ import (
 )
 
 // derivedVersion is that of what is derived. An earlier one has other indexes.
-const derivedVersion = "2 "
+const derivedVersion = "3 "
 
 // derivedBy is what tips' records are derived by besides their events: the parts
 // of a roster that tell what a case comes to.
 func derivedBy(r *roster.Roster) string {
+	type entry struct {
+		Verifier, Since string
+		Roles           []roster.Role
+		Channels        []string
+	}
+	var members []entry
+	for _, m := range r.Members {
+		members = append(members, entry{m.Card.Verifier, m.Since, m.Roles, m.Channels})
+	}
 	return derivedVersion + hash(encode(struct {
 		Rules              []roster.Rule
 		Holidays, Workdays []string
 		Former             []*roster.Member
-	}{r.Rules, r.Holidays, r.Workdays, r.Former}))
+		Members            []entry
+	}{r.Rules, r.Holidays, r.Workdays, r.Former, members}))
 }
 
 // Derive brings what the records of tips have of their cases in line with the
@@ -39,13 +49,21 @@ func (s *Service) Derive(ctx context.Context) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
 		return err
 	}
+	busy := false
 	err = s.each(ctx, prefixTip, func(rec store.Record) error {
 		err := s.deriveTip(ctx, strings.TrimPrefix(string(rec.Key), string(prefixTip)), r, all)
 		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrInvalid) || errors.Is(err, store.ErrNotFound) {
 			return nil // as Check says, or erased meanwhile
 		}
+		if errors.Is(err, ErrConflict) {
+			busy = true
+			return nil
+		}
 		return err
 	})
+	if err == nil && busy {
+		err = ErrConflict // the next start goes on
+	}
 	if err != nil {
 		return fmt.Errorf("deriving the state of cases: %w", err)
 	}
@@ -76,4 +94,14 @@ func (s *Service) deriveTip(ctx context.Context, id string, r *roster.Roster, al
 		}
 	}
 	return ErrConflict
+}
+
+// settle derives a tip anew that was written by another roster than the one in
+// force by now: Derive may have passed it before.
+func (s *Service) settle(ctx context.Context, id string, by *roster.Roster) {
+	for r := s.Roster(); r != by; by, r = r, s.Roster() {
+		if err := s.deriveTip(ctx, id, r, false); err != nil && !errors.Is(err, store.ErrNotFound) {
+			s.cfg.Log.Error("a tip's deadlines are as the roster before had them: run tipboxd check", "tip", id, "error", err)
+		}
+	}
 }

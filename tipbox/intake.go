@@ -171,6 +171,8 @@ func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receip
 }
 
 func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, readers []*roster.Member, names []string, text, once string) error {
+	current := s.Roster()
+	defer s.settle(ctx, d.tip, current)
 	reply, err := d.code.ReplyIdentity()
 	if err != nil {
 		return err
@@ -194,11 +196,11 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 		return err
 	}
 	rec := &tipRecord{
-		Version: recordVersion, Box: keyBox(d.code), Channel: sub.Channel, Day: e.Day, Readers: names,
+		Version: recordVersion, Box: keyBox(d.code.Locator()), Channel: sub.Channel, Day: e.Day, Readers: names,
 		Key: d.key.Public(), Reply: replyTo, Source: d.from.Verifier(),
 		Events: 1, News: e.Day, From: FromSource, Files: len(d.files), Head: hash(note), Bytes: len(sealed),
 	}
-	rec.derive(foldCase([]*Event{e}, sub.Channel, s.Roster()))
+	rec.derive(foldCase([]*Event{e}, sub.Channel, current))
 	return d.apply(ctx, keySealed(d.tip, 1), sealed, append(reindex(d.tip, nil, rec),
 		store.Create(rec.Box, []byte(d.tip)),
 		store.Create(keyTip(d.tip), encode(rec)),

@@ -202,6 +202,10 @@ func (s *Service) Tip(ctx context.Context, m *roster.Member, id string) (*TipFil
 		return nil, err
 	}
 	for i, note := range notes {
+		if e, err := parseEvent(note); note != nil && err == nil && e.Sealed == "" {
+			file.Events = append(file.Events, SealedEvent{Note: string(note)})
+			continue
+		}
 		sealed, err := s.cfg.Store.Get(ctx, keySealed(id, i+1))
 		if note == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
 			s.cfg.Log.Error("a message is damaged: run tipboxd check", "tip", id, "number", i+1)
@@ -335,7 +339,9 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	if err := s.checkDay(e.Day); err != nil && (e.Day != c.latest(FromDesk) || e.Day < s.Today()) {
 		return err
 	}
-	kase := foldCase(c.events, t.Channel, s.Roster())
+	current := s.Roster()
+	defer s.settle(ctx, id, current)
+	kase := foldCase(c.events, t.Channel, current)
 	if err := c.extend(e, note); err != nil {
 		return err
 	}

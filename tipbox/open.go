@@ -152,7 +152,10 @@ func (o *OpenedTip) message(e *Event, sealed []byte) Message {
 		m.Err = err
 		return m
 	}
-	m.Lang, m.Text, m.Detail, m.Sequence = doc.Lang, doc.Text, doc.Detail, doc.Sequence
+	m.Lang, m.Text, m.Detail = doc.Lang, doc.Text, doc.Detail
+	if m.From == FromSource {
+		m.Sequence = doc.Sequence
+	}
 	if len(doc.Desk) > 0 {
 		detail, err := seal.OpenMessage(doc.Desk, o.identity)
 		if err == nil {

@@ -2,6 +2,7 @@ package tipbox
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,7 +14,11 @@ import (
 // A sequence hands out numbers that rise with what sources send, whatever the
 // clock says: who came first of two is who has the lower one. A number is sealed
 // into the message and stands nowhere else, so that a disk does not tell in which
-// order tips came. Numbers are skipped when the server starts.
+// order tips came.
+//
+// The steps are random, from 1 to a million and of any size alike, so that who may
+// not read a tip does not learn from the numbers before and after it that it is
+// there.
 //
 // Several servers on one store take their numbers from different blocks, so between
 // them the order is that of blocks.
@@ -22,12 +27,23 @@ type sequence struct {
 	next, end uint64 // guarded by mu: those from next on, before end, are taken from the store
 }
 
-// sequenceBlock is how many numbers are taken from the store at once.
-const sequenceBlock = 10_000
+const (
+	sequenceBlock = 1 << 32 // numbers that are taken from the store at once
+	sequenceDay   = 1 << 36 // where a sequence that was lost begins anew: at so many for each day
+	sequenceBits  = 20      // of the largest step
+)
+
+// step is how far the next number is from the last: the count of its bits is as
+// likely to be one as another.
+func step() uint64 {
+	var b [9]byte
+	rand.Read(b[:])
+	bits := uint(b[8]) % (sequenceBits + 1)
+	return 1 + binary.BigEndian.Uint64(b[:8])&(1<<bits-1)
+}
 
 // takenNumbers is up to which number all are taken, and what takes the next block.
-// If that is not there, or is damaged, it begins where no number was yet: at a
-// million for each day.
+// If that is not there, or is damaged, it begins where no number was yet.
 func (s *Service) takenNumbers(ctx context.Context) (taken uint64, write store.Change, err error) {
 	rec, err := s.cfg.Store.Get(ctx, keySequence)
 	next := func() []byte { return binary.BigEndian.AppendUint64(nil, taken+sequenceBlock) }
@@ -36,8 +52,8 @@ func (s *Service) takenNumbers(ctx context.Context) (taken uint64, write store.C
 		taken = binary.BigEndian.Uint64(rec.Value)
 		return taken, store.Update(keySequence, next(), rec.Revision), nil
 	case err == nil || errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound):
-		const perDay, day = 1_000_000, 24 * 60 * 60
-		taken = uint64(s.cfg.Now().Unix()/day) * perDay
+		const day = 24 * 60 * 60
+		taken = uint64(s.cfg.Now().Unix()/day) * sequenceDay
 		if errors.Is(err, store.ErrNotFound) {
 			return taken, store.Create(keySequence, next()), nil
 		}
@@ -52,9 +68,9 @@ func (s *Service) nextNumber(ctx context.Context) (uint64, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for range tries {
-		if q.next < q.end {
-			q.next++
-			return q.next, nil
+		if next := q.next + step(); next < q.end {
+			q.next = next
+			return next, nil
 		}
 		taken, write, err := s.takenNumbers(ctx)
 		if err != nil {

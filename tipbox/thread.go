@@ -63,7 +63,7 @@ func (s *Service) awards(c *Case) (awards []ThreadAward) {
 			Number: a.Number, State: a.State, Amount: a.Terms.Amount, Schedule: schedule,
 			ClaimBy: c.ClaimBy(a), Expired: c.Expired(a, s.Today()), Final: a.Final,
 		}
-		t.Warn = t.ClaimBy != "" && s.Today() >= WarnFrom(schedule, t.ClaimBy)
+		t.Warn = t.ClaimBy != "" && !t.Expired && s.Today() >= WarnFrom(schedule, t.ClaimBy)
 		if a.Claim != nil {
 			t.Choice = a.Claim.Choice
 		}
@@ -84,7 +84,12 @@ type ThreadMessage struct {
 // find returns the tip that the code opens, with its record's revision, or
 // ErrNoThread.
 func (s *Service) find(ctx context.Context, code *receipt.Code) (id string, t *tipRecord, rev store.Revision, err error) {
-	box, err := s.cfg.Store.Get(ctx, keyBox(code))
+	return s.findBox(ctx, code.Locator())
+}
+
+// findBox is find for whoever knows no more of the code than where its mailbox is.
+func (s *Service) findBox(ctx context.Context, locator [32]byte) (id string, t *tipRecord, rev store.Revision, err error) {
+	box, err := s.cfg.Store.Get(ctx, keyBox(locator))
 	if errors.Is(err, store.ErrNotFound) {
 		return "", nil, 0, ErrNoThread
 	}
@@ -177,7 +182,7 @@ func (s *Service) loadChain(ctx context.Context, id string) (*loadedTip, *chain,
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := readChain(id, notes, t.Head, nil)
+	c, err := readChain(id, notes, t.Head, &keyring{channel: t.Channel, roster: s.Roster(), checked: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -288,6 +293,8 @@ const tries = 16
 // appendFromSource adds the draft to its tip, unless a message with the same
 // once is there.
 func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, once string) error {
+	current := s.Roster()
+	defer s.settle(ctx, d.tip, current)
 	for range tries {
 		t, c, err := s.loadChain(ctx, d.tip)
 		if errors.Is(err, store.ErrNotFound) {
@@ -308,7 +315,7 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 		if err != nil {
 			return err
 		}
-		kase := foldCase(append(slices.Clone(c.events), e), t.Channel, s.Roster())
+		kase := foldCase(append(slices.Clone(c.events), e), t.Channel, current)
 		changes, err := s.appending(t, e, note, sealed, kase)
 		if err != nil {
 			return err

@@ -45,6 +45,7 @@ type Member struct {
 	Roles    []Role   `json:"roles"`              //
 	Channels []string `json:"channels,omitempty"` // of an investigator or reviewer
 	CardText string   `json:"card"`               // the signed card
+	Since    string   `json:"since,omitempty"`    // the first day of the key, roles and channels, 2006-01-02; "": always
 	Until    string   `json:"until,omitempty"`    // of a former member: the day it ended, 2006-01-02
 
 	// Card is the parsed CardText. It is set in every roster that was
@@ -132,10 +133,14 @@ func (r *Roster) Draft() []byte {
 // roster still counts.
 const AtSigning = "9999-12-31"
 
-// Sign signs the roster as it is with the root key. Members whose end is
-// AtSigning end on the day after the roster's.
+// Sign signs the roster as it is with the root key. Members who were entered since
+// the last signature begin on the day before the roster's, for time zones, and those
+// whose end is AtSigning end on the day after it.
 func (r *Roster) Sign(root *SigningKey) ([]byte, error) {
-	for _, m := range r.Former {
+	for _, m := range slices.Concat(r.Members, r.Former) {
+		if m.Since == AtSigning {
+			m.Since = r.addDays(r.Day, -1, false)
+		}
 		if m.Until == AtSigning {
 			m.Until = r.addDays(r.Day, 1, false)
 		}
@@ -204,7 +209,7 @@ func (r *Roster) Add(m *Member, day string) error {
 	changed := *r
 	changed.Members, changed.Former = slices.Clone(r.Members), slices.Clone(r.Former)
 	changed.Remove(card.Name, day)
-	m.CardText, m.Card, m.Until = card.Text, card, ""
+	m.CardText, m.Card, m.Since, m.Until = card.Text, card, AtSigning, ""
 	changed.Members = append(changed.Members, m)
 	if err := changed.validate(); err != nil {
 		return err
@@ -223,7 +228,7 @@ func (r *Roster) Remove(name, day string) bool {
 	former := *m
 	former.Until = day
 	same := func(o *Member) bool {
-		return o.CardText == m.CardText && slices.Equal(o.Roles, m.Roles) && slices.Equal(o.Channels, m.Channels)
+		return o.CardText == m.CardText && slices.Equal(o.Roles, m.Roles) && slices.Equal(o.Channels, m.Channels) && o.Since == m.Since
 	}
 	r.Former = append(slices.DeleteFunc(slices.Clone(r.Former), same), &former)
 	r.Members = slices.DeleteFunc(slices.Clone(r.Members), func(o *Member) bool { return o == m })
@@ -231,11 +236,10 @@ func (r *Roster) Remove(name, day string) bool {
 }
 
 // On returns who may have gone by that name on that day (2006-01-02), as far as
-// the roster tells: the member, and former ones that had not ended. It does not
-// tell since when.
+// the roster tells: the member, and former ones, if they had begun and not ended.
 func (r *Roster) On(day, name string) []*Member {
 	return slices.DeleteFunc(slices.Concat(r.Members, r.Former), func(m *Member) bool {
-		return m.Name() != name || m.Until != "" && m.Until < day
+		return m.Name() != name || m.Until != "" && m.Until < day || m.Since != AtSigning && m.Since > day
 	})
 }
 
@@ -391,8 +395,10 @@ func (m *Member) validate() error {
 			return fail("channel %s twice", c)
 		}
 	}
-	if _, err := time.Parse(time.DateOnly, m.Until); m.Until != "" && err != nil {
-		return fail("day %.20q", m.Until)
+	for _, day := range []string{m.Since, m.Until} {
+		if _, err := time.Parse(time.DateOnly, day); day != "" && err != nil {
+			return fail("day %.20q", day)
+		}
 	}
 	if !printable(m.Title) || !printable(m.Unit) {
 		return fail("title or unit is too long or holds control characters")

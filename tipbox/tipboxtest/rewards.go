@@ -53,6 +53,13 @@ func (o *Org) Rewards() {
 	o.Install()
 }
 
+// SetDenominations puts other kinds of vouchers into the roster, and installs it.
+func (o *Org) SetDenominations(denominations ...voucher.Denomination) {
+	o.t.Helper()
+	o.draft.Denominations = denominations
+	o.Install()
+}
+
 // OpenAward opens a tip with awards as an approver.
 func (o *Org) OpenAward(name, tip string) *tipbox.OpenedTip {
 	o.t.Helper()

@@ -157,6 +157,19 @@ func (o *Org) Strike(name string) { o.draft.Remove(name, o.draft.Day) }
 // after Install.
 func (o *Org) StrikeAtSigning(name string) { o.draft.Remove(name, roster.AtSigning) }
 
+// StrikeUntil removes a member from the roster as of a day; in force after Install.
+func (o *Org) StrikeUntil(name, day string) { o.draft.Remove(name, day) }
+
+// Rekey enters a member with a new key; in force after Install.
+func (o *Org) Rekey(name string, m *roster.Member) {
+	o.t.Helper()
+	delete(o.members, name)
+	o.Enter(name, m)
+}
+
+// SetDay sets the day of the roster's next signature.
+func (o *Org) SetDay(day string) { o.draft.Day = day }
+
 // Tolerate says that the check at the end may find a problem of those words.
 func (o *Org) Tolerate(words string) { o.tolerated = words }
 
