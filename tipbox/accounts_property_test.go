@@ -206,13 +206,17 @@ func (l *ledger) claim(rt *rapid.T) {
 	a.choice, a.claimed = c.Choice, l.o.Service.Today()
 	a.state = map[string]string{tipbox.ClaimVoucher: "claimed", tipbox.ClaimWaive: "waived"}[c.Choice]
 	if a.state == "" {
-		a.state = "payable"
+		a.state = "to order"
 	}
 }
 
 func (l *ledger) issue(rt *rapid.T) {
-	a := l.pick(rt, "claimed")
+	a := l.pick(rt, "claimed", "to order")
 	l.o.Issue("paul", a.tip.id, a.number)
+	if a.state == "to order" {
+		a.state = "payable"
+		return
+	}
 	a.state = "issued"
 	vouchers, err := l.o.Service.Vouchers(ctx, a.tip.code, a.number)
 	if err != nil {
@@ -261,10 +265,11 @@ func (l *ledger) payOut(rt *rapid.T) {
 	if err != nil {
 		rt.Fatal(err)
 	}
-	if len(page.Items) == 0 {
+	items := slices.DeleteFunc(page.Items, func(i tipbox.PayoutItem) bool { return i.Order == "" })
+	if len(items) == 0 {
 		rt.Skip("no payout")
 	}
-	item := page.Items[0]
+	item := items[0]
 	note := sign(l.t, l.o, "penny", tipbox.PayoutPayment(item.ID, &item.Payout, l.o.Service.Today()))
 	if err := l.o.Service.Pay(ctx, l.o.Member("penny"), note, ""); err != nil {
 		rt.Fatal(err)

@@ -255,7 +255,11 @@ func (c *checker) checkAll(ctx context.Context) error {
 			}
 		case "payout":
 			var p Payout
-			if err := decode(rec, &p); err != nil {
+			err := decode(rec, &p)
+			if err == nil && p.Order != "" {
+				_, err = OpenOrder(&PayoutItem{strings.TrimPrefix(string(rec.Key), string(prefixPayout)), p}, c.s.Roster())
+			}
+			if err != nil {
 				c.problem("%v", err)
 			} else if p.Paid != "" {
 				if err := c.s.checkPaid(ctx, rec.Key); err != nil {

@@ -174,7 +174,7 @@ func keyPaid(key string) store.Key { return prefixPaid + store.Key(key) }
 // Pay keeps the payment that the payer signed, durably: from then on the voucher or
 // payout is paid, and nobody else can. Text is the voucher, in any form but words;
 // it is not kept. The very same note may be sent again. For another one of the same
-// voucher the error is ErrPaid. Else it is ErrNoPayout, an error of package voucher
+// voucher the error is ErrPaid. Else it is ErrNoPayout, ErrNoOrder, an error of package voucher
 // (ErrForged, ErrOrganisation, ErrDenomination, ErrExpired, ErrEarly, ErrNotVoucher,
 // ErrTyping), ErrForbidden or ErrInvalid.
 func (s *Service) Pay(ctx context.Context, m *roster.Member, note []byte, text string) error {
@@ -271,6 +271,9 @@ func (s *Service) payPayout(ctx context.Context, id string, p *Payment) (store.C
 	}
 	if payout.Paid != "" {
 		return store.Change{}, fmt.Errorf("payout %s was paid in %s, and the payment is missing: %w", id, payout.Paid, store.ErrCorrupt)
+	}
+	if _, err := OpenOrder(&PayoutItem{id, payout}, s.Roster()); err != nil {
+		return store.Change{}, err
 	}
 	if p.Currency != payout.Currency || p.Amount != payout.Amount || p.Schedule != payout.Schedule {
 		return store.Change{}, fmt.Errorf("payout %s is of %d %s: %w", id, payout.Amount, payout.Currency, ErrInvalid)

@@ -1,10 +1,10 @@
 package tipbox_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +12,7 @@ import (
 	"tipbox/crypto/roster"
 	"tipbox/crypto/voucher"
 	"tipbox/store"
+	"tipbox/store/mem"
 	"tipbox/tipbox"
 	"tipbox/tipbox/tipboxtest"
 )
@@ -115,30 +116,44 @@ func TestVoucherIsPaidOnce(t *testing.T) {
 	}
 }
 
-func TestPayersRaceForAVoucher(t *testing.T) {
-	o, vouchers := newVouchers(t)
-	var notes [][]byte
-	for range 8 {
-		notes = append(notes, payment(t, o, "penny", vouchers[0]))
+// A racing store lets another be first.
+type racing struct {
+	store.Store
+	first func()
+}
+
+func (r *racing) Apply(ctx context.Context, changes ...store.Change) error {
+	if first := r.first; first != nil {
+		r.first = nil
+		first()
 	}
-	var mu sync.Mutex
-	paid := 0
-	var wg sync.WaitGroup
-	for _, note := range notes {
-		wg.Go(func() {
-			err := o.Service.Pay(ctx, o.Member("penny"), note, vouchers[0].Compact())
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil:
-				paid++
-			case !errors.Is(err, tipbox.ErrPaid):
+	return r.Store.Apply(ctx, changes...)
+}
+
+func TestPayersRaceForAVoucher(t *testing.T) {
+	r := &racing{Store: mem.New()}
+	o := tipboxtest.New(t, tipboxtest.Config{Store: r})
+	o.Rewards()
+	c := newClaimants(t, o, 6_000)[0]
+	c.take(t, o)
+	for i, second := range [][]byte{payment(t, o, "penny", c.vouchers[0]), payment(t, o, "penny", c.vouchers[1])} {
+		v := c.vouchers[i]
+		first := payment(t, o, "penny", v)
+		if i == 1 { // the same one, sent twice at once
+			first = second
+		}
+		r.first = func() {
+			if err := o.Service.Pay(ctx, o.Member("penny"), first, v.Compact()); err != nil {
 				t.Error(err)
 			}
-		})
-	}
-	if wg.Wait(); paid != 1 {
-		t.Errorf("paid %d times", paid)
+		}
+		err := o.Service.Pay(ctx, o.Member("penny"), second, v.Compact())
+		if i == 0 && !errors.Is(err, tipbox.ErrPaid) || i == 1 && err != nil {
+			t.Errorf("the second of two: %v", err)
+		}
+		if there, err := o.Service.Payment(ctx, o.Member("penny"), v.SpentKey()); err != nil || string(there) != string(first) {
+			t.Errorf("%s, %v", there, err)
+		}
 	}
 }
 
@@ -246,6 +261,9 @@ func TestNobodyPaysButPayersInTheirOwnName(t *testing.T) {
 	if _, err := tipbox.OpenPayment(forged, o.Service.Roster()); !errors.Is(err, tipbox.ErrInvalid) {
 		t.Error(err)
 	}
+	if _, err := tipbox.OpenPayment(payment(t, o, "peter", v), o.Service.Roster()); !errors.Is(err, tipbox.ErrInvalid) {
+		t.Errorf("signed by an approver: %v", err)
+	}
 	gone := o.Member("penny")
 	note := payment(t, o, "penny", v)
 	o.Strike("penny")
@@ -271,7 +289,9 @@ func TestNobodyPaysButPayersInTheirOwnName(t *testing.T) {
 func newPayout(t *testing.T) (o *tipboxtest.Org, details, charity tipbox.PayoutItem) {
 	t.Helper()
 	o, code, tip := newRewarded(t, 150_000)
-	claim(t, o, code, tipbox.Claim{Award: grant(t, o, tip, 6_000), Choice: tipbox.ClaimDetails, Details: "Account 1\n" + tipboxtest.Canary})
+	n := grant(t, o, tip, 6_000)
+	claim(t, o, code, tipbox.Claim{Award: n, Choice: tipbox.ClaimDetails, Details: "Account 1\n" + tipboxtest.Canary})
+	o.Issue("peter", tip, n)
 	collect(o, tip, 50_000)
 	o.Act("alice", tip, award(200_000, 2_000, 2_000, 400))
 	a := lastAward(t, o, tip)
@@ -279,6 +299,7 @@ func newPayout(t *testing.T) (o *tipboxtest.Org, details, charity tipbox.PayoutI
 		o.Decide(name, tip, tipbox.Act{Action: tipbox.ActionApprove, Award: a.Number})
 	}
 	claim(t, o, code, tipbox.Claim{Award: a.Number, Choice: tipbox.ClaimCharity, Charity: "library"})
+	o.Issue("pia", tip, a.Number)
 	page, err := o.Service.Payouts(ctx, o.Member("penny"), false, "", 10)
 	if err != nil || len(page.Items) != 2 || page.Next != "" || page.Partial {
 		t.Fatalf("%+v, %v", page, err)

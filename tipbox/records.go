@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"tipbox/crypto/receipt"
 	"tipbox/crypto/seal"
 	"tipbox/store"
 )
@@ -141,8 +140,7 @@ func inboxTip(k store.Key) string { return string(k[strings.LastIndexByte(string
 func keyErased(id string) store.Key { return prefixErased + store.Key(id) }
 
 // keyBox names a mailbox. The locator itself is never stored.
-func keyBox(code *receipt.Code) store.Key {
-	locator := code.Locator()
+func keyBox(locator [32]byte) store.Key {
 	sum := sha256.Sum256(locator[:])
 	return store.Key("box/" + hex.EncodeToString(sum[:]))
 }

@@ -24,9 +24,12 @@ type rosterCmd struct {
 	Rule     rosterRuleCmd     `cmd:"" help:"Say how the cases of a channel are worked: quorum and deadlines."`
 	Calendar rosterCalendarCmd `cmd:"" help:"Say which days are worked."`
 	Schedule rosterScheduleCmd `cmd:"" help:"Enter a scale of rewards, which nothing changes once it is signed."`
-	Show     rosterShowCmd     `cmd:"" help:"Print the roster as it stands, signed or not."`
-	Sign     rosterSignCmd     `cmd:"" help:"Sign the roster: what changed is in force once the server has it."`
-	Verify   rosterVerifyCmd   `cmd:"" help:"Check a signed roster."`
+
+	Denomination rosterDenominationCmd `cmd:"" help:"Enter a kind of voucher, which nothing changes once it is signed."`
+
+	Show   rosterShowCmd   `cmd:"" help:"Print the roster as it stands, signed or not."`
+	Sign   rosterSignCmd   `cmd:"" help:"Sign the roster: what changed is in force once the server has it."`
+	Verify rosterVerifyCmd `cmd:"" help:"Check a signed roster."`
 }
 
 func (*rosterCmd) Help() string {
@@ -209,7 +212,7 @@ func (*rosterSignCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(a.checkSerial(draft), a.keepsPromises(draft)); err != nil {
+	if err := errors.Join(a.checkSerial(draft), a.keepsPromises(draft), a.keepsVouchers(draft)); err != nil {
 		return err
 	}
 	text, err := a.readKey(a.rootFile(rootKeyName))
@@ -315,6 +318,9 @@ func (a *app) showRoster(r *roster.Roster) error {
 	}
 	for _, s := range r.Schedules {
 		a.print("schedule  %s since %s: %s\n", s.ID, s.Since, cleanLine(s.Title["en"]))
+	}
+	for _, d := range r.Denominations {
+		a.print("denomination  %s: %s, since %s until %s\n", d.ID, money(d.Amount, d.Currency), d.Since, d.Until)
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tROLES\tCHANNELS\tUNIT\tTITLE\tFINGERPRINT")

@@ -59,7 +59,7 @@ type commands struct {
 	Awards   awardsCmd   `cmd:"" help:"List the awards that approvers have to decide."`
 	Approve  approveCmd  `cmd:"" help:"Grant an award."`
 	Refuse   refuseCmd   `cmd:"" help:"Refuse an award, and tell the source why."`
-	Issue    issueCmd    `cmd:"" help:"Sign the vouchers that sources claim."`
+	Issue    issueCmd    `cmd:"" help:"Sign the vouchers that sources claim, and order payouts."`
 	Issuer   issuerCmd   `cmd:"" help:"Make issuing keys (for approvers who issue vouchers)."`
 	Payouts  payoutsCmd  `cmd:"" help:"List what is to be paid to details or charities (for payers)."`
 	Pay      payCmd      `cmd:"" help:"Pay vouchers and payouts, each once (for payers)."`
@@ -76,6 +76,8 @@ type commands struct {
 	Schedule scheduleCmd `cmd:"" help:"Print the scale of rewards."`
 	Roster   rosterCmd   `cmd:"" help:"Keep the organisation's roster (for whoever holds the root key)."`
 
+	Claim claimCmd `cmd:"" help:"Claim an award of your own tip with its receipt code (for sources)."`
+
 	Completion completionCmd `cmd:"" help:"Print what makes bash, zsh or fish complete commands."`
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:"" help:"What may follow on a command line."`
 }
@@ -91,6 +93,7 @@ type app struct {
 	json   bool
 
 	passphraseFile string
+	despite        bool // see despiteFlag
 
 	issuing map[string]*voucher.IssuingKey // those that were read
 }
@@ -120,7 +123,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "Try: tipbox --help\n")
 		return exitUsage
 	}
-	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.Bundle, c.JSON, c.PassphraseFile, nil}
+	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.Bundle, c.JSON, c.PassphraseFile, false, nil}
 	if err := k.Run(a); err != nil {
 		fmt.Fprintf(stderr, "tipbox: %s\n", clean(err.Error()))
 		if h := hint(err); h != "" {
@@ -153,8 +156,12 @@ func hint(err error) string {
 		return "The server sent what was signed; who wrote it made it unreadable. The other messages are not touched by it."
 	case errors.Is(err, desk.ErrNoHome):
 		return "Set the folder up: tipbox keygen NAME, then tipbox join ROSTER --desk HOST:PORT --root KEY.\nIf it is elsewhere: tipbox --home DIR …"
+	case errors.Is(err, errUnsettled):
+		return "Hand nothing out yet. Give the same command again: if it was recorded, it says so, and if not, it is then."
 	case errors.Is(err, errUncertain):
 		return "The line broke before the desk had answered. Read the tip first: the answer may be there."
+	case errors.Is(err, desk.ErrAnswer):
+		return "Is \"desk\" in tipbox.toml the address of the desk, and is this program as new as the server?"
 	case errors.Is(err, desk.ErrUnreachable):
 		return "Is the server running, and is \"desk\" in tipbox.toml its address?"
 	case errors.Is(err, desk.ErrPeer):
@@ -177,14 +184,20 @@ func hint(err error) string {
 		return "Do it again: you are asked for the passphrase. To start another agent: tipbox agent"
 	case errors.Is(err, errAgent):
 		return "End it and start another: tipbox agent --stop, then tipbox agent"
+	case errors.Is(err, errForged):
+		return "Nothing of it was used. Is --root this organisation's key? If it is, the server shows something else than was signed: do not claim there."
+	case errors.Is(err, errSite):
+		return "Is --site the address that you open in the browser, and does the proxy run? If a claim was under way, give the same command again: it counts once."
 	case errors.Is(err, roster.ErrPassphrase):
 		return "Type it again; capitals and spaces matter."
 	case errors.Is(err, roster.ErrOlder):
 		return "Somebody may be showing you an old roster to bring back a member who was removed. Ask the root key's holder."
-	case errors.Is(err, errUnsettled):
-		return "Hand nothing out yet. Give the same command again: if it was recorded, it says so, and if not, it is then."
+	case errors.Is(err, errSetBack):
+		return "Was the server restored from a backup? Then pay the vouchers that you have paid since, and kept, once more: that records them again. If not, tell the root key's holder."
 	case errors.Is(err, tipbox.ErrPaid):
 		return "Hand nothing out: each voucher and payout is paid once. What was paid: tipbox pay --list"
+	case errors.Is(err, tipbox.ErrNoOrder):
+		return "Transfer nothing: the server alone says that it is due. An approver must confirm it: tipbox issue"
 	case errors.Is(err, tipbox.ErrNoPayout):
 		return "See what is to be paid: tipbox payouts"
 	case errors.Is(err, voucher.ErrForged):

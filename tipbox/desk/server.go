@@ -43,6 +43,7 @@ func New(cfg Config) http.Handler {
 	v1.Handle("/tips/{tip}", s.handle(s.getTip)).Methods("GET")
 	v1.Handle("/tips/{tip}/blobs/{blob}", s.handle(s.getBlob)).Methods("GET")
 	s.awardRoutes(v1)
+	s.paymentRoutes(v1)
 	v1.Handle("/tips/{tip}/events", s.handle(s.postEvent)).Methods("POST")
 	v1.Handle("/figures", s.handle(s.getFigures)).Methods("GET")
 	v1.Handle("/sample", s.handle(s.getSample)).Methods("GET")
@@ -63,6 +64,7 @@ const (
 func (s *server) handle(f func(http.ResponseWriter, *http.Request, *roster.Member) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set(rosterHeader, rosterMark(s.service.Roster()))
 		control := http.NewResponseController(w)
 		control.SetReadDeadline(time.Now().Add(requestTime))
 		control.SetWriteDeadline(time.Now().Add(requestTime))

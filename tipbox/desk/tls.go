@@ -22,6 +22,11 @@
 //	POST /v1/tips/{tip}/events       tipbox.SealedEvent
 //	GET  /v1/awards?after=           AwardPage, for approvers
 //	GET  /v1/awards/{tip}            tipbox.TipFile, for approvers
+//	GET  /v1/payouts?after=&all      tipbox.PayoutPage, for payers
+//	POST /v1/payments                PaymentRequest, by payers
+//	GET  /v1/payments?after=         tipbox.PaymentPage, for payers
+//	GET  /v1/payments/{key}          a signed note, for payers: see tipbox.Payment
+//	GET  /v1/accounts?from=&to=      tipbox.Accounts
 //	GET  /v1/figures?from=&to=       tipbox.Figures
 //	GET  /v1/sample?month=           tipbox.Population
 //
