@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html"
 	"io/fs"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -51,6 +52,9 @@ func TestStories(t *testing.T) {
 			"tell":     tellCommand,
 			"enter":    enterCommand,
 			"join":     joinCommand,
+			"claim":    claimCommand,
+			"appeal":   appealCommand,
+			"vouchers": vouchersCommand,
 			"nocanary": noCanaryCommand,
 			"random":   randomCommand,
 			"mode":     modeCommand,
@@ -237,7 +241,7 @@ func openThread(ts *testscript.TestScript, code string) (status int, page string
 // thread FILE opens the thread of the code in the file and prints it.
 func threadCommand(ts *testscript.TestScript, neg bool, args []string) {
 	status, page := openThread(ts, args[0])
-	fmt.Fprintf(ts.Stdout(), "%s%s\n%s\n", threadText(page), notice(page), progress(page))
+	fmt.Fprintf(ts.Stdout(), "%s%s\n%s\n%s", threadText(page), notice(page), progress(page), awardText(page))
 	if status != 200 != neg {
 		ts.Fatalf("status %d: %s", status, notice(page))
 	}
@@ -284,7 +288,7 @@ func tellCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec(program("tipbox"), args[1:]...))
 	line, _, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
 	fields := strings.Fields(line)
-	if args[0] == "TIP" || args[0] == "TWIN" { // the inbox's line under the heading
+	if args[0] == "TIP" || args[0] == "TWIN" || args[0] == "AWARD" { // the list's line under the heading
 		_, rest, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
 		fields = strings.Fields(rest)
 	}
@@ -336,8 +340,8 @@ func untilLoggedCommand(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // nocanary PATH… searches all that is under the paths, names too, and what the
-// kernel shows of the running server, for the canary, the receipt, and the
-// source's address and agent.
+// kernel shows of the running server, for the canary, the receipt, the source's
+// address and agent, and the vouchers in papers.txt.
 func noCanaryCommand(ts *testscript.TestScript, neg bool, args []string) {
 	secrets := map[string][]byte{
 		"the canary": []byte(canary), "a part of it": []byte(canary[:20]), "its end": []byte(canary[len(canary)-20:]),
@@ -353,6 +357,7 @@ func noCanaryCommand(ts *testscript.TestScript, neg bool, args []string) {
 		groups = append(groups, byte(n>>8), byte(n))
 	}
 	secrets["the digits as numbers"] = groups
+	maps.Copy(secrets, voucherSecrets(ts))
 	var forms = make(map[string][]byte)
 	for name, secret := range secrets {
 		forms[name] = secret

@@ -59,7 +59,12 @@ func (c *Case) awardLines() (lines []AwardLine) {
 
 // deciding reports whether approvers have something to do about the award.
 func (l AwardLine) deciding() bool {
-	return l.State == AwardProposed || l.State == AwardAppealed || l.State == AwardClaimed
+	return l.State == AwardProposed || l.State == AwardAppealed || l.ToIssue()
+}
+
+// ToIssue reports whether an approver has to sign vouchers or to order a payout.
+func (l AwardLine) ToIssue() bool {
+	return l.State == AwardClaimed || l.State == AwardPayable && l.Issued == ""
 }
 
 // Awards returns a page of the tips about whose awards approvers have to decide,
@@ -100,7 +105,7 @@ func (s *Service) mayApprove(m *roster.Member) error {
 		return fmt.Errorf("%s with this key is no longer in the roster: %w", m.Name(), ErrForbidden)
 	}
 	if !m.Has(roster.Approver) {
-		return fmt.Errorf("deciding about awards takes the role %s: %w", roster.Approver, ErrForbidden)
+		return against(RuleRole, "deciding about awards takes the role %s", roster.Approver)
 	}
 	return nil
 }
@@ -213,18 +218,12 @@ func (o *OpenedTip) checkTerms(number int, day string, terms *AwardTerms, d *Det
 	if s == nil || d == nil {
 		return against(RuleAward, "its schedule or its reasons are missing")
 	}
-	var before int64
-	for _, b := range o.Case.Awards {
-		if b.Number < number && b.State != AwardRefused {
-			before += b.Terms.Total
-		}
-	}
 	if !o.approver && terms.first(o.Tip) {
 		if err := o.checkBase(s, number, day, d); err != nil {
 			return err
 		}
 	}
-	want, err := Instalment(s, d.Base, d.Evidence, d.Rate, before)
+	want, err := Instalment(s, d.Base, d.Evidence, d.Rate, terms.Before)
 	if err != nil {
 		return err
 	}
@@ -247,9 +246,37 @@ func (o *OpenedTip) Merit(entries int, currency, evidence string) (Merit, error)
 	return Merit{Channel: o.Channel, Received: o.Case.Received, Currency: currency, Evidence: evidence, Found: found, Collected: collected}, err
 }
 
+// upheld checks that after so many entries the finding is one that is rewarded, and
+// was not overturned.
+func (o *OpenedTip) upheld(entries int) error {
+	var found, again Finding
+	round := 0
+	for _, m := range o.Messages[:entries] {
+		switch {
+		case m.Void != "":
+		case m.Action == ActionReverify:
+			round++
+		case m.Action == ActionFinding && m.Event.Decides && m.Detail != nil && round == 0:
+			found = m.Detail.Finding
+		case m.Action == ActionFinding && m.Event.Decides && m.Detail != nil:
+			again = m.Detail.Finding
+		}
+	}
+	if found != Substantiated && found != Partly {
+		return against(RuleAward, "an award follows a finding of %s or %s", Substantiated, Partly)
+	}
+	if again == Overturned {
+		return against(RuleAward, "the finding was overturned")
+	}
+	return nil
+}
+
 // checkBase checks that the base of an award was recovered, and that no other
 // schedule pays more.
 func (o *OpenedTip) checkBase(s *Schedule, number int, day string, d *Detail) error {
+	if err := o.upheld(number - 1); err != nil {
+		return err
+	}
 	merit, err := o.Merit(number-1, s.Currency, d.Evidence)
 	if err != nil {
 		return err

@@ -206,12 +206,17 @@ type Case struct {
 	torn    bool            // an event is lost: what follows is taken as it comes
 
 	holdSince string
+	sourceDay string          // of the source's last event
+	lostAt    int             // the last event that is lost, or 0
+	acted     map[string]bool // who did anything in it but decide about awards, or was let in, in any round
+	decided   map[string]bool // who decided about an award
 }
 
 func newCase(channel string, r *roster.Roster) *Case {
 	return &Case{
 		channel: channel, roster: r,
 		part: make(map[string]bool), took: make(map[string]bool), worked: make(map[string]bool), void: make(map[int]string),
+		acted: make(map[string]bool), decided: make(map[string]bool),
 	}
 }
 
@@ -233,12 +238,15 @@ func foldCase(events []*Event, channel string, r *roster.Roster) *Case {
 // apply takes the next event in, or refuses it and changes nothing.
 func (c *Case) apply(e *Event) error {
 	if e.lost {
-		c.torn = true
+		c.torn, c.lostAt = true, e.Number
 		if c.State == "" {
 			c.State = StateReceived // nobody knows when
 			c.Rule = c.roster.RuleOn(c.channel, lastDay)
 		}
 		return nil
+	}
+	if e.From() == FromSource {
+		defer func() { c.sourceDay = max(c.sourceDay, e.Day) }()
 	}
 	switch e.Action {
 	case ActionTip:
@@ -248,7 +256,7 @@ func (c *Case) apply(e *Event) error {
 		c.resume(e.Day)
 		return nil
 	case ActionAppeal, ActionClaim:
-		if !c.torn {
+		if !c.unsure(e.Award) {
 			if err := c.checkAward(e); err != nil {
 				return err
 			}
@@ -266,10 +274,14 @@ func (c *Case) apply(e *Event) error {
 	case len(entitled(c.roster, e, c.channel)) == 0:
 		return against(RuleRole, "to %s takes the role %v in channel %s, and nobody named %s had it on %s", e.Action, step.Roles, c.channel, e.By, e.Day)
 	}
+	var err error
 	if !c.torn {
-		if err := c.check(step, e); err != nil {
-			return err
-		}
+		err = c.check(step, e)
+	} else if aboutAward(e.Action) && !c.unsure(e.Award) {
+		err = c.checkAward(e)
+	}
+	if err != nil {
+		return err
 	}
 	c.take(step, e)
 	return nil
@@ -335,6 +347,9 @@ func (c *Case) check(step Step, e *Event) error {
 			return against(RuleOtherEyes, "%s had a part in the case, so another must re-verify it", e.Owner)
 		}
 	case ActionFinding:
+		if !e.Recuse && c.decided[e.By] {
+			return against(RuleOtherEyes, "%s decided about an award of the case, so others must look at it", e.By)
+		}
 		if c.Round > 0 && c.took[e.By] {
 			return against(RuleOtherEyes, "%s had a part in the case, so others must re-verify it", e.By)
 		}
@@ -385,6 +400,11 @@ func (c *Case) take(step Step, e *Event) {
 	}
 	if c.Acknowledged == "" && (e.Action == ActionAck || e.Action == ActionAccept || e.Action == ActionDecline) {
 		c.Acknowledged = e.Day
+	}
+	if e.Action == ActionApprove || e.Action == ActionRefuse {
+		c.decided[e.By] = true
+	} else if e.Action != ActionIssue {
+		c.acted[e.By], c.acted[e.Owner], c.acted[e.Member] = true, true, true
 	}
 	switch e.Action {
 	case ActionAssign:

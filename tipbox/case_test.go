@@ -227,14 +227,14 @@ func TestMembersToolNoticesWhatTheServerTakesBack(t *testing.T) {
 	}
 	o.Act("alice", tip, act(tipbox.ActionAck, "We read it."))
 	seen := o.Open("alice", tip)
-	if err := seen.Extends(before.Head()); err != nil {
-		t.Error(err)
+	if tied, err := seen.Extends(before.Head()); err != nil || !tied {
+		t.Error(tied, err)
 	}
 	old, err := tipbox.OpenTip(early, tip, o.Key("alice"), o.Service.Roster())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := old.Extends(seen.Head()); !errors.Is(err, tipbox.ErrInvalid) || !strings.Contains(err.Error(), "taken some back") {
+	if _, err := old.Extends(seen.Head()); !errors.Is(err, tipbox.ErrInvalid) || !strings.Contains(err.Error(), "taken some back") {
 		t.Errorf("a list that was cut: %v", err)
 	}
 	// Bob signs another second entry, and the server shows his list.
@@ -247,7 +247,7 @@ func TestMembersToolNoticesWhatTheServerTakesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := forked.Extends(seen.Head()); !errors.Is(err, tipbox.ErrInvalid) || !strings.Contains(err.Error(), "two histories") {
+	if _, err := forked.Extends(seen.Head()); !errors.Is(err, tipbox.ErrInvalid) || !strings.Contains(err.Error(), "two histories") {
 		t.Errorf("another history: %v", err)
 	}
 }

@@ -32,21 +32,41 @@ const MaxDetails = 2000
 // ErrEmpty, ErrTooLong, ErrNoThread, ErrConflict, or the store's.
 func (s *Service) Claim(ctx context.Context, code *receipt.Code, claim Claim) error {
 	defer s.brief()()
-	return s.sourceEvent(ctx, code, ActionClaim, claim.Award, func(a *Award, e *Event, t *loadedTip) (changes []store.Change, sealed []byte, err error) {
-		e.Claim = &ClaimTerms{Choice: claim.Choice}
-		switch claim.Choice {
-		case ClaimVoucher:
-			e.Claim.Requests, err = s.blindRequests(code, a)
+	return s.sourceEvent(ctx, code, ActionClaim, claim.Award, claim.Choice, func(a *Award, e *Event, t *loadedTip) (changes []store.Change, sealed []byte, err error) {
+		var details []byte
+		e.Claim, details, err = claim.terms(code, &a.Terms, s.Roster(), s.Today(), s.cfg.Root)
+		if err != nil {
 			return nil, nil, err
-		case ClaimDetails:
-			return s.detailsClaim(e, a, claim.Details)
-		case ClaimCharity:
-			e.Claim.Payout, e.Claim.Charity = randomID(payoutIDLength), claim.Charity
-			payout := Payout{Currency: a.Terms.Currency, Amount: a.Terms.Amount, Charity: claim.Charity, Schedule: a.Terms.Schedule}
-			return []store.Change{store.Create(keyPayout(e.Claim.Payout), encode(payout))}, nil, nil
 		}
-		return nil, nil, nil
+		return e.Claim.payout(&a.Terms, details), nil, nil
 	})
+}
+
+// terms are what the claim says in the clear, and its details as they are sealed
+// to the payers. The server makes them, or the source's own tool: see Claims.
+func (c Claim) terms(code *receipt.Code, award *AwardTerms, r *roster.Roster, today, root string) (t *ClaimTerms, details []byte, err error) {
+	t = &ClaimTerms{Choice: c.Choice}
+	switch c.Choice {
+	case ClaimVoucher:
+		t.Requests, err = blindRequests(code, c.Award, award, r, today, root)
+	case ClaimDetails:
+		t.Payout = randomID(payoutIDLength)
+		if details, err = sealDetails(r, t.Payout, c.Details); err == nil {
+			t.Details = hash(details)
+		}
+	case ClaimCharity:
+		t.Payout, t.Charity = randomID(payoutIDLength), c.Charity
+	}
+	return t, details, err
+}
+
+// payout is what payers get of the claim of an award, if it is not by vouchers.
+func (t *ClaimTerms) payout(award *AwardTerms, details []byte) []store.Change {
+	if t.Payout == "" {
+		return nil
+	}
+	p := Payout{Currency: award.Currency, Amount: award.Amount, Schedule: award.Schedule, Charity: t.Charity, Sealed: details}
+	return []store.Change{store.Create(keyPayout(t.Payout), encode(p))}
 }
 
 // Appeal has other approvers look at the refusal of an award. What the source
@@ -57,7 +77,7 @@ func (s *Service) Appeal(ctx context.Context, code *receipt.Code, award int, lan
 	if err != nil {
 		return err
 	}
-	return s.sourceEvent(ctx, code, ActionAppeal, award, func(_ *Award, e *Event, t *loadedTip) ([]store.Change, []byte, error) {
+	return s.sourceEvent(ctx, code, ActionAppeal, award, "", func(_ *Award, e *Event, t *loadedTip) ([]store.Change, []byte, error) {
 		to, err := seal.ParseRecipient(t.Key)
 		if err != nil {
 			return nil, nil, err
@@ -73,7 +93,7 @@ func (s *Service) Appeal(ctx context.Context, code *receipt.Code, award int, lan
 
 // sourceEvent appends an event about an award, signed by the code. Compose fills
 // the event in, and returns what is written with it and what it seals.
-func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Action, award int,
+func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Action, award int, choice string,
 	compose func(*Award, *Event, *loadedTip) ([]store.Change, []byte, error)) error {
 	key, err := roster.SigningKeyFrom(SourceName, code.SigningKey())
 	if err != nil {
@@ -91,12 +111,13 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 		if err != nil {
 			return err
 		}
-		kase := foldCase(c.events, t.Channel, s.Roster())
+		current := s.Roster()
+		kase := foldCase(c.events, t.Channel, current)
 		a := kase.award(award)
 		if a == nil {
 			return fmt.Errorf("there is no award %d: %w", award, ErrClaim)
 		}
-		if done(a, action) {
+		if done(a, action, choice) {
 			return nil // sent twice
 		}
 		e, err := c.next(action, s.Today())
@@ -114,6 +135,12 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 		if err := e.validate(); err != nil {
 			return fmt.Errorf("%w: %w", ErrClaim, err)
 		}
+		if err := kase.sure(e); err != nil {
+			return fmt.Errorf("%w: %w", ErrClaim, err)
+		}
+		if action == ActionClaim && kase.Expired(a, s.Today()) {
+			return fmt.Errorf("the award was to be claimed by %s: %w", kase.ClaimBy(a), ErrClaim)
+		}
 		if err := kase.apply(e); err != nil {
 			return fmt.Errorf("%w: %w", ErrClaim, err)
 		}
@@ -126,6 +153,9 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 			return err
 		}
 		err = s.cfg.Store.Apply(ctx, append(more, changes...)...)
+		if err == nil {
+			s.settle(ctx, id, current)
+		}
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
@@ -133,35 +163,28 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 	return ErrConflict
 }
 
-// done reports whether the source has done that to the award already.
-func done(a *Award, action Action) bool {
-	return action == ActionClaim && a.Claim != nil || action == ActionAppeal && a.State == AwardAppealed
+// done reports whether the source has done just that to the award already.
+func done(a *Award, action Action, choice string) bool {
+	return action == ActionClaim && a.Claim != nil && a.Claim.Choice == choice || action == ActionAppeal && a.State == AwardAppealed
 }
 
-// detailsClaim seals the details of a payment to the payers, and to nobody else.
-func (s *Service) detailsClaim(e *Event, a *Award, details string) ([]store.Change, []byte, error) {
-	details, err := (&Draft{}).checkText(details)
+// sealDetails seals the details of a payment to the payers, and to nobody else.
+func sealDetails(r *roster.Roster, payout, text string) ([]byte, error) {
+	text, err := (&Draft{}).checkText(text)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if n := len([]rune(details)); n > MaxDetails {
-		return nil, nil, fmt.Errorf("%d characters, at most %d: %w", n, MaxDetails, ErrTooLong)
+	if n := len([]rune(text)); n > MaxDetails {
+		return nil, fmt.Errorf("%d characters, at most %d: %w", n, MaxDetails, ErrTooLong)
 	}
 	var payers []*seal.Recipient
-	for _, m := range s.Roster().With(roster.Payer) {
+	for _, m := range r.With(roster.Payer) {
 		payers = append(payers, m.Card.Recipient)
 	}
 	if len(payers) == 0 {
-		return nil, nil, fmt.Errorf("nobody pays: %w", ErrClaim)
+		return nil, fmt.Errorf("nobody pays: %w", ErrClaim)
 	}
-	e.Claim.Payout = randomID(payoutIDLength)
-	sealed, err := seal.Message(encode(PayoutDetails{Payout: e.Claim.Payout, Text: details}), payers...)
-	if err != nil {
-		return nil, nil, err
-	}
-	e.Claim.Details = hash(sealed)
-	payout := Payout{Currency: a.Terms.Currency, Amount: a.Terms.Amount, Sealed: sealed, Schedule: a.Terms.Schedule}
-	return []store.Change{store.Create(keyPayout(e.Claim.Payout), encode(payout))}, nil, nil
+	return seal.Message(encode(PayoutDetails{Payout: payout, Text: text}), payers...)
 }
 
 // voucherSeed is what the voucher of that index of an award is made of: the same
@@ -172,16 +195,16 @@ func voucherSeed(code *receipt.Code, award, index int) [32]byte {
 
 // blindRequests asks for the fewest vouchers that come to the award, of the
 // denominations that are in force.
-func (s *Service) blindRequests(code *receipt.Code, a *Award) ([]BlindRequest, error) {
+func blindRequests(code *receipt.Code, number int, award *AwardTerms, r *roster.Roster, today, root string) ([]BlindRequest, error) {
 	var requests []BlindRequest
-	rest := a.Terms.Amount
-	for _, d := range voucher.Issued(s.Roster().Denominations, a.Terms.Currency, s.Today()) { // the largest first
+	rest := award.Amount
+	for _, d := range voucher.Issued(r.Denominations, award.Currency, today) { // the largest first
 		for rest >= d.Amount && len(requests) < MaxVouchers {
-			r, err := voucher.Blind(d, voucherSeed(code, a.Number, len(requests)), s.cfg.Root)
+			request, err := voucher.Blind(d, voucherSeed(code, number, len(requests)), root)
 			if err != nil {
 				return nil, err
 			}
-			requests = append(requests, BlindRequest{d.ID, r.Blinded})
+			requests = append(requests, BlindRequest{d.ID, request.Blinded})
 			rest -= d.Amount
 		}
 	}
@@ -207,15 +230,21 @@ func (s *Service) Vouchers(ctx context.Context, code *receipt.Code, award int) (
 	if a == nil || a.State != AwardIssued {
 		return nil, fmt.Errorf("award %d is not issued: %w", award, ErrClaim)
 	}
-	vouchers := make([]*voucher.Voucher, len(a.signatures))
-	for i, r := range a.Claim.Requests {
-		d := s.Roster().Denomination(r.Denomination)
+	return finishVouchers(code, award, a.Claim.Requests, a.signatures, s.Roster(), s.cfg.Root)
+}
+
+// finishVouchers takes the blinding off what was signed. Of each request it takes the
+// denomination only: the rest is made again.
+func finishVouchers(code *receipt.Code, award int, requests []BlindRequest, signatures [][]byte, r *roster.Roster, root string) ([]*voucher.Voucher, error) {
+	vouchers := make([]*voucher.Voucher, len(requests))
+	for i, asked := range requests {
+		d := r.Denomination(asked.Denomination)
 		if d == nil {
-			return nil, fmt.Errorf("denomination %s is no longer in the roster: %w", r.Denomination, ErrClaim)
+			return nil, fmt.Errorf("denomination %s is no longer in the roster: %w", asked.Denomination, ErrClaim)
 		}
-		request, err := voucher.Blind(*d, voucherSeed(code, award, i), s.cfg.Root)
+		request, err := voucher.Blind(*d, voucherSeed(code, award, i), root)
 		if err == nil {
-			vouchers[i], err = request.Finish(a.signatures[i])
+			vouchers[i], err = request.Finish(signatures[i])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("voucher %d of award %d: %w", i+1, award, err)
@@ -232,6 +261,7 @@ type Payout struct {
 	Schedule string `json:"schedule"`          // for the accounts
 	Charity  string `json:"charity,omitempty"` // to that one of the schedule, or
 	Sealed   []byte `json:"sealed,omitempty"`  // PayoutDetails, sealed to the payers
+	Order    string `json:"order,omitempty"`   // a signed note: see PayoutOrder
 	Paid     string `json:"paid,omitempty"`    // the month: see Payment
 }
 

@@ -190,7 +190,7 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 	if err != nil {
 		return err
 	}
-	e.Reply, e.Once = hash([]byte(replyTo)), once
+	e.Reply, e.Once, e.To = hash([]byte(replyTo)), once, sub.Channel
 	note, sealed, err := d.compose(ctx, e, d.from, sub.Lang, text)
 	if err != nil {
 		return err

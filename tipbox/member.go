@@ -342,6 +342,12 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	current := s.Roster()
 	defer s.settle(ctx, id, current)
 	kase := foldCase(c.events, t.Channel, current)
+	if err := kase.sure(e); err != nil {
+		return err
+	}
+	if err := s.checkShares(ctx, t, kase, e); err != nil {
+		return err
+	}
 	if err := c.extend(e, note); err != nil {
 		return err
 	}
@@ -360,6 +366,13 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	changes, err := s.appending(t, e, note, sealed, kase)
 	if err != nil {
 		return err
+	}
+	if a := kase.award(e.Award); e.Action == ActionIssue && a != nil && a.State == AwardPayable {
+		order, err := s.orderPayout(ctx, a, e)
+		if err != nil {
+			return err
+		}
+		changes = append(changes, order)
 	}
 	if e.Action == ActionGrant {
 		slots, err := s.addSlot(ctx, e, sealed)

@@ -1,11 +1,14 @@
 package tipbox
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"tipbox/crypto/roster"
+	"tipbox/store"
 )
 
 // The actions by which a source that was right is paid. The award is proposed by
@@ -17,7 +20,7 @@ const (
 	ActionRefuse  Action = "refuse"  // by an approver: against it, and tells the source why
 	ActionAppeal  Action = "appeal"  // by the source: has other approvers look at a refusal, once
 	ActionClaim   Action = "claim"   // by the source: takes the award, waives it or gives it away
-	ActionIssue   Action = "issue"   // by an approver: signs the vouchers that were claimed, blindly
+	ActionIssue   Action = "issue"   // by an approver: signs the vouchers that were claimed, blindly, or orders the payout
 )
 
 // RuleAward is the name of the rule that what is done to an award fits how far it
@@ -29,8 +32,9 @@ const RuleAward = "award"
 type AwardTerms struct {
 	Schedule string `json:"schedule"` // the ID of the one it goes by
 	Currency string `json:"currency"`
-	Amount   int64  `json:"amount"` // minor units, of this tip's source
-	Total    int64  `json:"total"`  // minor units, of all sources of the case
+	Amount   int64  `json:"amount"`           // minor units, of this tip's source
+	Total    int64  `json:"total"`            // minor units, of all sources of the case
+	Before   int64  `json:"before,omitempty"` // minor units, what was awarded in the case before
 
 	// Split says who shares a Total, the tip that came first before the others: see
 	// Split. It is empty if there is one source.
@@ -39,6 +43,12 @@ type AwardTerms struct {
 
 // first reports whether the tip is the one that came first, of those that share.
 func (t *AwardTerms) first(tip string) bool { return len(t.Split) == 0 || t.Split[0].Tip == tip }
+
+// same reports whether two tips' terms are of one award.
+func (t *AwardTerms) same(other *AwardTerms) bool {
+	return t.Schedule == other.Schedule && t.Currency == other.Currency && t.Total == other.Total && t.Before == other.Before &&
+		slices.Equal(t.Split, other.Split)
+}
 
 // An AwardShare is a tip's part of an award, to so many parts of all.
 type AwardShare struct {
@@ -106,16 +116,21 @@ type Award struct {
 
 	held       int // days on hold since it was granted
 	signatures [][]byte
+	refusedOn  string
 }
 
 // ClaimBy is the last day for the claim, "" if it is not granted or while the case
-// is on hold: then it waits.
+// is on hold: then it waits. A hold that came after that day changes nothing.
 func (c *Case) ClaimBy(a *Award) string {
 	s := c.roster.Schedule(a.Terms.Schedule)
-	if a.State != AwardGranted || c.Hold || s == nil {
+	if a.State != AwardGranted || s == nil {
 		return ""
 	}
-	return ClaimBy(s, a.Granted, a.held)
+	by := ClaimBy(s, a.Granted, a.held)
+	if c.Hold && c.holdSince <= by {
+		return ""
+	}
+	return by
 }
 
 // Expired reports whether nobody has claimed a granted award in time.
@@ -133,12 +148,14 @@ func (c *Case) Open(a *Award, today string) bool {
 		return true
 	case AwardGranted:
 		return !c.Expired(a, today)
+	case AwardPayable:
+		return a.unordered()
 	case AwardIssued:
 		s := c.roster.Schedule(a.Terms.Schedule)
 		return s != nil && today <= ClaimBy(s, a.Issued, 0)
 	case AwardRefused:
 		s := c.roster.Schedule(a.Terms.Schedule)
-		return !a.Final && s != nil && today <= ClaimBy(s, a.Proposed, 0)
+		return !a.Final && s != nil && today <= ClaimBy(s, a.refusedOn, 0)
 	}
 	return false
 }
@@ -191,8 +208,11 @@ func (c *Case) checkAward(e *Event) error {
 		if err := is(AwardProposed, AwardAppealed); err != nil {
 			return err
 		}
+		if e.Action == ActionApprove && c.State == StateReverifying {
+			return against(RuleAward, "others look at the case again: its awards wait for what they find")
+		}
 		switch {
-		case c.took[e.By] || c.worked[e.By] || c.part[e.By] || a.By == e.By || slices.Contains(c.Votes, e.By) || slices.Contains(c.Recused, e.By):
+		case c.acted[e.By] || slices.Contains(c.Recused, e.By):
 			return against(RuleOtherEyes, "%s had a part in the case, so others must decide about its award", e.By)
 		case slices.Contains(a.Approved, e.By):
 			return against(RuleOtherEyes, "%s has approved of it: the next approval is another's", e.By)
@@ -200,6 +220,9 @@ func (c *Case) checkAward(e *Event) error {
 			return against(RuleOtherEyes, "%s decided what the source appeals against, so others must", e.By)
 		}
 	case ActionIssue:
+		if a.unordered() {
+			return c.checkOrder(e, a)
+		}
 		if err := is(AwardClaimed); err != nil {
 			return err
 		}
@@ -211,11 +234,14 @@ func (c *Case) checkAward(e *Event) error {
 		if a.Final {
 			return against(RuleAward, "the appeal was decided, and there is one")
 		}
+		if slices.ContainsFunc(c.Awards, func(b *Award) bool { return b.Number > a.Number && b.State != AwardRefused }) {
+			return against(RuleAward, "it was proposed anew since")
+		}
 	case ActionClaim:
 		if err := is(AwardGranted); err != nil {
 			return err
 		}
-		if c.Expired(a, e.Day) {
+		if e.Day > c.sourceDay && c.Expired(a, e.Day) { // else it is dated ahead: see sourceEvent
 			return against(RuleAward, "the award was to be claimed by %s", c.ClaimBy(a))
 		}
 		return c.checkClaim(e, a)
@@ -235,11 +261,13 @@ func (c *Case) checkTerms(e *Event) error {
 		return fail("schedule %s pays %s", s.ID, s.Currency)
 	case t.first(e.Tip) && c.State == StateDeclined:
 		return fail("the case was declined: an award is proposed in the one that came first, and shared with this")
-	case t.first(e.Tip) && c.Recovered == 0:
+	case t.first(e.Tip) && c.Recovered == 0 && !c.torn:
 		return fail("no sum is noted that was found or collected: tipbox recover %s", e.Tip)
 	case t.Total%s.Unit != 0 || t.Amount%s.Unit != 0:
 		return fail("awards are multiples of %d minor units", s.Unit)
-	case s.Cap > 0 && c.awarded() > s.Cap-t.Total:
+	case t.first(e.Tip) && t.Before != c.awarded():
+		return fail("%d was awarded in the case before, and not %d", c.awarded(), t.Before)
+	case s.Cap > 0 && t.Before > s.Cap-t.Total:
 		return fail("with it the case's awards were above %d, the cap of schedule %s", s.Cap, s.ID)
 	}
 	for _, a := range c.Awards {
@@ -317,7 +345,7 @@ func (c *Case) takeAward(e *Event) {
 	if e.Action == ActionAward {
 		a := &Award{Number: e.Number, Terms: *e.Terms, State: AwardProposed, By: e.By, Proposed: e.Day, Votes: 1}
 		if s := c.roster.Schedule(a.Terms.Schedule); s != nil {
-			a.Votes = VotesNeeded(s, c.awarded()+a.Terms.Total)
+			a.Votes = VotesNeeded(s, a.Terms.Before+a.Terms.Total)
 		}
 		c.Awards = append(c.Awards, a)
 		return
@@ -325,6 +353,14 @@ func (c *Case) takeAward(e *Event) {
 	a := c.award(e.Award)
 	if a == nil {
 		return // an event of it is lost
+	}
+	switch pending := a.State == AwardProposed || a.State == AwardAppealed; { // where one is lost, nothing was checked
+	case (e.Action == ActionApprove || e.Action == ActionRefuse) && !pending,
+		e.Action == ActionAppeal && a.State != AwardRefused,
+		e.Action == ActionClaim && a.Claim != nil,
+		e.Action == ActionIssue && a.unordered() && c.checkOrder(e, a) != nil,
+		e.Action == ActionIssue && !a.unordered() && (a.State != AwardClaimed || c.checkSignatures(e, a) != nil):
+		return
 	}
 	switch e.Action {
 	case ActionApprove:
@@ -334,7 +370,7 @@ func (c *Case) takeAward(e *Event) {
 	case ActionRefuse:
 		a.Final = a.State == AwardAppealed
 		a.Refused = append(append(a.Refused, a.Approved...), e.By)
-		a.State, a.Approved = AwardRefused, nil
+		a.State, a.Approved, a.refusedOn = AwardRefused, nil, e.Day
 	case ActionAppeal:
 		a.State = AwardAppealed
 	case ActionClaim:
@@ -348,14 +384,17 @@ func (c *Case) takeAward(e *Event) {
 			a.State = AwardPayable
 		}
 	case ActionIssue:
-		a.State, a.Issued, a.signatures = AwardIssued, e.Day, e.Signatures
+		if a.Issued = e.Day; a.State == AwardPayable {
+			return
+		}
+		a.State, a.signatures = AwardIssued, e.Signatures
 	}
 }
 
 // released gives the awards back the days that the case was on hold.
 func (c *Case) released(day string) {
 	for _, a := range c.Awards {
-		if a.State == AwardGranted {
+		if by := c.ClaimBy(a); by != "" && c.holdSince <= by {
 			a.held += daysBetween(max(c.holdSince, a.Granted), day)
 		}
 	}
@@ -391,7 +430,7 @@ func (t *AwardTerms) validate(tip string) error {
 	if roster.CheckName(t.Schedule) != nil || len(t.Currency) != 3 || t.Currency != strings.ToUpper(t.Currency) {
 		return fail("schedule or currency")
 	}
-	if t.Amount <= 0 || t.Total < t.Amount || t.Total > most {
+	if t.Amount <= 0 || t.Total < t.Amount || t.Total > most || t.Before < 0 || t.Before > most {
 		return fail("amount")
 	}
 	if len(t.Split) == 1 || len(t.Split) > MaxSplit {
@@ -437,3 +476,76 @@ func (t *ClaimTerms) validate() error {
 const payoutIDLength = tipIDLength
 
 func validPayout(id string) bool { return ValidTipID(id) }
+
+// aboutAward reports whether the action is about awards.
+func aboutAward(a Action) bool {
+	return slices.Contains([]Action{ActionAward, ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionIssue}, a)
+}
+
+// unsure reports whether an event is lost that may have been about that award.
+func (c *Case) unsure(award int) bool { return award > 0 && c.lostAt > award }
+
+// sure refuses what is new about an award of which an event may be lost.
+func (c *Case) sure(e *Event) error {
+	if aboutAward(e.Action) && (c.unsure(e.Award) || e.Action == ActionAward && c.torn) {
+		return against(RuleAward, "an entry of the case is lost on the server, so nobody can tell how far award %d is: have it restored from a backup", e.Award)
+	}
+	return nil
+}
+
+// checkShares checks what a member does about an award that several tips share, over
+// all of them: each is proposed as in the tip that came first, and as often, and who
+// had a part in one decides about none.
+func (s *Service) checkShares(ctx context.Context, t *loadedTip, kase *Case, e *Event) error {
+	terms := e.Terms
+	switch e.Action {
+	case ActionAward:
+	case ActionApprove, ActionRefuse:
+		a := kase.award(e.Award)
+		if a == nil {
+			return nil // as the fold says
+		}
+		terms = &a.Terms
+	default:
+		return nil
+	}
+	for i, share := range terms.Split {
+		if share.Tip == e.Tip {
+			continue
+		}
+		other, c, err := s.loadChain(ctx, share.Tip)
+		if errors.Is(err, store.ErrNotFound) || err == nil && other.Channel != t.Channel {
+			return against(RuleAward, "tip %s, which shares it, is not one of channel %s", share.Tip, t.Channel)
+		}
+		if err != nil {
+			return err
+		}
+		there := foldCase(c.events, other.Channel, s.Roster())
+		switch {
+		case e.Action != ActionAward && there.acted[e.By]:
+			return against(RuleOtherEyes, "%s had a part in tip %s, which shares the award, so others must decide about it", e.By, share.Tip)
+		case i == 0 && there.alike(terms) < kase.alike(terms)+proposes(e):
+			return against(RuleAward, "no such award is proposed in tip %s, which came first", share.Tip)
+		case i > 0 && e.Action == ActionApprove && there.alike(terms) == 0:
+			return against(RuleAward, "the share of tip %s is not proposed: tipbox award is to be given again", share.Tip)
+		}
+	}
+	return nil
+}
+
+// alike counts the case's awards of those terms that stand.
+func (c *Case) alike(terms *AwardTerms) (n int) {
+	for _, a := range c.Awards {
+		if a.State != AwardRefused && a.Terms.same(terms) {
+			n++
+		}
+	}
+	return n
+}
+
+func proposes(e *Event) int {
+	if e.Action == ActionAward {
+		return 1
+	}
+	return 0
+}

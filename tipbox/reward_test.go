@@ -153,7 +153,7 @@ func TestSharesAddUp(t *testing.T) {
 	twin := o.Inbox("alice")[0].Tip
 	o.Act("alice", twin, tipbox.Act{Action: tipbox.ActionDecline, Text: "known", Detail: &tipbox.Detail{Reason: tipbox.Duplicate, Of: tip}})
 	split := []tipbox.AwardShare{{Tip: tip, Parts: 70}, {Tip: twin, Parts: 30}}
-	wantRule(t, o.TryAct("alice", twin, award(300_000, 12_000, 12_000, 400)), tipbox.RuleScale) // the case is elsewhere
+	wantRule(t, o.TryAct("alice", twin, award(300_000, 12_000, 12_000, 400)), tipbox.RuleAward) // the case is elsewhere
 	wantRule(t, o.TryAct("alice", tip, award(300_000, 12_000, 8_500, 400, split...)), tipbox.RuleAward)
 	o.Act("alice", tip, award(300_000, 12_000, 8_400, 400, split...))
 	o.Act("alice", twin, award(300_000, 12_000, 3_600, 400, split...))
@@ -269,6 +269,25 @@ func TestWindowWarnsEndsAndWaitsOnHold(t *testing.T) {
 	o.Clock.Advance(-31 * aDay) // the clock was wrong: no right is lost
 	if err := o.Service.Claim(ctx, code, tipbox.Claim{Award: n, Choice: tipbox.ClaimWaive}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestHoldBringsNoExpiredAwardBack(t *testing.T) {
+	o, code, tip := newRewarded(t, 150_000)
+	o.Act("alice", tip, award(150_000, 6_000, 6_000, 400))
+	n := lastAward(t, o, tip).Number
+	for _, name := range []string{"peter", "paula"} {
+		o.Decide(name, tip, tipbox.Act{Action: tipbox.ActionApprove, Award: n})
+	}
+	o.Clock.Advance(91 * aDay)
+	for _, a := range []tipbox.Act{act(tipbox.ActionHold, "the court asks"), act(tipbox.ActionRelease, "done")} {
+		o.Act("alice", tip, a)
+		thread, err := o.Service.Thread(ctx, code)
+		if err != nil || !thread.Awards[0].Expired || thread.Awards[0].Warn || thread.Awards[0].ClaimBy != "2027-02-20" {
+			t.Errorf("after the %s: %+v, %v", a.Action, thread.Awards, err)
+		}
+		wantErr(t, o.Service.Claim(ctx, code, tipbox.Claim{Award: n, Choice: tipbox.ClaimWaive}), tipbox.ErrClaim)
+		o.Clock.Advance(10 * aDay)
 	}
 }
 

@@ -64,11 +64,13 @@ func (c *awardCmd) Run(a *app) error {
 		shares = []tipbox.AwardShare{{Tip: c.Tip}}
 	}
 	for i, share := range shares {
+		if amounts[i] == 0 {
+			return usageError{fmt.Errorf("the share of %s comes to nothing: nothing was proposed", share.Tip)}
+		}
+	}
+	for i, share := range shares {
 		terms := proposal.terms
 		terms.Amount = amounts[i]
-		if terms.Amount == 0 {
-			return usageError{fmt.Errorf("the share of %s comes to nothing: nothing was proposed for it or the tips after it", share.Tip)}
-		}
 		_, opened, err := s.open(a, share.Tip)
 		if err == nil && pending(opened, &terms) == nil {
 			err = s.send(a, opened, tipbox.Act{Action: tipbox.ActionAward, Text: text, Terms: &terms, Detail: &proposal.detail})
@@ -166,7 +168,7 @@ func (c *awardCmd) propose(s *session, first *tipbox.OpenedTip, shares []tipbox.
 			before += award.Terms.Total
 		}
 	}
-	p.terms.Schedule, p.terms.Currency = p.schedule.ID, p.schedule.Currency
+	p.terms.Schedule, p.terms.Currency, p.terms.Before = p.schedule.ID, p.schedule.Currency, before
 	if p.terms.Total, err = tipbox.Instalment(p.schedule, p.detail.Base, c.Evidence, p.detail.Rate, before); err != nil {
 		return nil, err
 	}
@@ -195,7 +197,7 @@ func (c *awardCmd) rate(low, high int) (int, error) {
 func pending(o *tipbox.OpenedTip, terms *tipbox.AwardTerms) *tipbox.Award {
 	for _, award := range o.Case.Awards {
 		same := terms == nil || award.Terms.Schedule == terms.Schedule && award.Terms.Amount == terms.Amount &&
-			award.Terms.Total == terms.Total && slices.Equal(award.Terms.Split, terms.Split)
+			award.Terms.Total == terms.Total && award.Terms.Before == terms.Before && slices.Equal(award.Terms.Split, terms.Split)
 		if same && (award.State == tipbox.AwardProposed || award.State == tipbox.AwardAppealed) {
 			return award
 		}
@@ -244,7 +246,10 @@ func (c *awardsCmd) Run(a *app) error {
 	fmt.Fprintln(w, "TIP\tAWARD\tAMOUNT\tSTATE\tAPPROVED\tNOW")
 	for _, item := range items {
 		for _, l := range item.Awards {
-			now := map[tipbox.AwardState]string{tipbox.AwardProposed: "approve or refuse", tipbox.AwardAppealed: "approve or refuse", tipbox.AwardClaimed: "issue"}[l.State]
+			now := map[tipbox.AwardState]string{tipbox.AwardProposed: "approve or refuse", tipbox.AwardAppealed: "approve or refuse"}[l.State]
+			if l.ToIssue() {
+				now = "issue"
+			}
 			if now == "" {
 				continue
 			}
@@ -376,14 +381,23 @@ func (a *app) decide(tip string, act tipbox.Act) error {
 			tips = append(tips, share.Tip)
 		}
 	}
+	for _, tip := range tips { // before anything is signed
+		opened, err := s.openAward(a, tip)
+		if err != nil {
+			return fmt.Errorf("tip %s, which shares the award: %w", tip, err)
+		}
+		if !slices.ContainsFunc(opened.Case.Awards, func(b *tipbox.Award) bool { return sameAward(b, award) }) {
+			return fmt.Errorf("tip %s shares the award, and no such award is proposed there: have the proposal completed first (tipbox award …)", tip)
+		}
+	}
 	for _, tip := range tips {
 		opened, err := s.openAward(a, tip)
 		if err != nil {
 			return fmt.Errorf("tip %s: %w", tip, err)
 		}
 		mine := pending(opened, nil)
-		if mine == nil || mine.Terms.Total != award.Terms.Total || mine.Terms.Schedule != award.Terms.Schedule || !slices.Equal(mine.Terms.Split, award.Terms.Split) {
-			a.say("%s: no such award is to be decided there: it is passed over.\n", tip)
+		if mine == nil || !sameAward(mine, award) {
+			a.say("%s: decided already.\n", tip)
 			continue
 		}
 		if slices.Contains(mine.Approved, s.key.Name()) && act.Action == tipbox.ActionApprove {
@@ -395,6 +409,12 @@ func (a *app) decide(tip string, act tipbox.Act) error {
 		}
 	}
 	return nil
+}
+
+// sameAward reports whether the awards of two tips are shares of one.
+func sameAward(a, b *tipbox.Award) bool {
+	return a.Terms.Schedule == b.Terms.Schedule && a.Terms.Currency == b.Terms.Currency && a.Terms.Total == b.Terms.Total &&
+		a.Terms.Before == b.Terms.Before && slices.Equal(a.Terms.Split, b.Terms.Split)
 }
 
 // actOnAward signs what an approver does about an award, appends it, and says what
@@ -436,7 +456,7 @@ type issueCmd struct {
 
 func (*issueCmd) Help() string {
 	return "Example: tipbox issue\n\nFor an approver who has the issuing keys (tipbox issuer --help): signs the vouchers that sources claim, without seeing them. " +
-		"Nobody can tell later which voucher was whose."
+		"Nobody can tell later which voucher was whose. What is to be paid to details or a charity it orders, so that payers need not believe the server; that takes no issuing key."
 }
 
 func (c *issueCmd) Run(a *app) error {
@@ -453,7 +473,7 @@ func (c *issueCmd) Run(a *app) error {
 			return err
 		}
 		for _, item := range items {
-			if slices.ContainsFunc(item.Awards, func(l tipbox.AwardLine) bool { return l.State == tipbox.AwardClaimed }) {
+			if slices.ContainsFunc(item.Awards, tipbox.AwardLine.ToIssue) {
 				tips = append(tips, item.Tip)
 			}
 		}
@@ -467,7 +487,7 @@ func (c *issueCmd) Run(a *app) error {
 		}
 	}
 	if done == 0 && len(failed) == 0 {
-		a.say("No vouchers are to be signed.\n")
+		a.say("No vouchers are to be signed, and no payouts ordered.\n")
 	}
 	return errors.Join(failed...)
 }
@@ -479,10 +499,17 @@ func (c *issueCmd) issue(a *app, s *session, tip string) (done int, err error) {
 		return 0, err
 	}
 	for _, award := range opened.Case.Awards {
-		if award.State != tipbox.AwardClaimed {
+		if award.State != tipbox.AwardClaimed && (award.State != tipbox.AwardPayable || award.Issued != "") {
 			continue
 		}
 		var signatures [][]byte
+		if award.State == tipbox.AwardPayable {
+			order, err := opened.Order(s.key.SigningKey, today(), award.Number)
+			if err != nil {
+				return done, err
+			}
+			signatures = append(signatures, order)
+		}
 		for _, r := range award.Claim.Requests {
 			key, err := a.issuingKey(r.Denomination)
 			if err != nil {

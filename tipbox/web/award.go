@@ -183,6 +183,7 @@ func (s *site) postVoucher(w http.ResponseWriter, r *http.Request) error {
 	if view.Side, view.QR, err = qrPath(view.compact); err != nil {
 		return err
 	}
+	view.Drawn = view.Side * qrModule
 	p.Title, p.Data = "voucher.head", view
 	return s.render(w, http.StatusOK, "voucher", p)
 }
@@ -196,6 +197,7 @@ type voucherView struct {
 	Money, Until   string
 	Text, Digits   string
 	Side           int    // of the QR code, in modules
+	Drawn          int    // likewise, in pixels
 	QR             string // the path of its dark modules
 
 	compact string
@@ -211,6 +213,9 @@ func (s *site) sendVouchers(w http.ResponseWriter, p *page, views []voucherView)
 	w.Header().Set("Content-Disposition", `attachment; filename="papers.txt"`)
 	return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(text.String()))
 }
+
+// qrModule is how large a module is drawn, in pixels: a whole number, so that all are.
+const qrModule = 4
 
 // qrPath draws a QR code, with the margin of four modules that readers want, as a
 // path to be stroked one module wide: each run of dark modules is a line of it, and

@@ -80,6 +80,7 @@ func New(cfg Config) (http.Handler, error) {
 	s.threadRoutes(r)
 	s.eraseRoutes(r)
 	s.awardRoutes(r)
+	s.claimRoutes(r)
 	r.Handle("/healthz", s.handle(func(w http.ResponseWriter, r *http.Request) error {
 		return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
 	})).Methods("GET", "HEAD")
