@@ -108,6 +108,11 @@ func (o *OpenedTip) Prepare(name, today string, a Act) (*Unsigned, error) {
 	}
 	switch a.Action {
 	case ActionAward:
+		if a.Terms.first(o.Tip) {
+			terms := *a.Terms
+			terms.Before = o.Case.awarded()
+			e.Terms, a.Terms = &terms, &terms
+		}
 		err = o.checkTerms(e.Number, e.Day, a.Terms, a.Detail)
 	case ActionApprove:
 		err = o.CheckAward(a.Award)
@@ -134,10 +139,13 @@ func (o *OpenedTip) Prepare(name, today string, a Act) (*Unsigned, error) {
 	if step, _ := StepOf(a.Action); o.Case.torn && step.From != nil {
 		return nil, against(RulePath, "an entry of the case is lost on the server, so nobody can tell how far it is: have it restored from a backup")
 	}
+	if err := o.Case.sure(e); err != nil {
+		return nil, err
+	}
 	if err := foldCase(o.chain.events, o.Channel, o.roster).apply(e); err != nil {
 		return nil, err
 	}
-	return &Unsigned{e, e.By, sealed}, nil
+	return &Unsigned{Event: e, By: e.By, Sealed: sealed, Latest: o.signedDay(), Lost: o.chain.lost()}, nil
 }
 
 // validate checks what the server cannot see.
@@ -247,6 +255,8 @@ func (o *OpenedTip) roundVotes(before int) map[string]Finding {
 			delete(last, m.By)
 		case m.Action == ActionFinding && m.Detail != nil:
 			last[m.By] = m.Detail.Finding
+		case m.Action == ActionFinding: // withheld or damaged: the one before it counts no more
+			delete(last, m.By)
 		}
 	}
 	return last
@@ -265,9 +275,20 @@ func countVotes(votes map[string]Finding, f Finding, besides string) (n int) {
 // cannot see it.
 func (o *OpenedTip) checkDetails() {
 	round := 0
+	letIn := make(map[string]bool)
+	lost := false // an entry, which may have let in anybody
 	for i, m := range o.Messages {
+		lost = lost || m.Event.lost
 		if m.Void != "" {
 			continue
+		}
+		if m.From == FromDesk && !m.Event.lost && m.Action != ActionApprove { // for which see checkAwards
+			if why := o.stranger(m.Event, lost || letIn[m.By]); why != "" {
+				o.Faults = append(o.Faults, fmt.Sprintf("entry %d: %s, whom %s, took %s", m.Number, m.By, why, m.Action))
+			}
+		}
+		if m.Action == ActionGrant {
+			letIn[m.Event.Member] = true
 		}
 		if m.Action == ActionReverify {
 			round++
@@ -292,6 +313,24 @@ func (o *OpenedTip) checkDetails() {
 	}
 }
 
+// stranger tells why a member who signed an entry of the desk should not have
+// known of the tip, or "". The server keeps keys and tips from such a member; if
+// it does not, all that it takes to seal an entry is in the clear there.
+func (o *OpenedTip) stranger(e *Event, letIn bool) string {
+	might := entitled(o.roster, e, o.Channel)
+	if !slices.ContainsFunc(might, func(m *roster.Member) bool { return !o.leftOut(m) }) {
+		return "the source left out"
+	}
+	if step, _ := StepOf(e.Action); letIn || !slices.Contains(step.Roles, roster.Reviewer) { // approvers need no key
+		return ""
+	}
+	had := func(m *roster.Member) bool { return m.Investigates(o.Channel) && (m.Until == "" || m.Until >= o.Day) }
+	if slices.ContainsFunc(o.roster.Ever(e.By), had) { // the key, from the source
+		return ""
+	}
+	return "nobody let in"
+}
+
 // A Head is the end of a tip's list of events, as a member's tool remembers it.
 type Head struct {
 	Number int    `json:"number"`
@@ -306,23 +345,27 @@ func (o *OpenedTip) After(note []byte) Head { return Head{len(o.chain.events) + 
 
 // Extends checks that the list goes on from where it once ended. It does not if
 // the server shows another history than before, or an older one.
-func (o *OpenedTip) Extends(seen Head) error {
+//
+// Tied is whether the end of the list is bound to where it once ended: each entry
+// behind that names the hash of the one before it. Where one of them is lost it
+// does not, and what follows may be the end of another history, so that it must not
+// be remembered in the place of the end that was seen.
+func (o *OpenedTip) Extends(seen Head) (tied bool, err error) {
 	switch {
 	case seen.Number == 0:
-		return nil
+		return true, nil
 	case seen.Number > len(o.chain.events):
-		return fmt.Errorf("tip %s: the server shows %d entries, and has shown %d: it has taken some back: %w", o.Tip, len(o.chain.events), seen.Number, ErrInvalid)
+		return false, fmt.Errorf("tip %s: the server shows %d entries, and has shown %d: it has taken some back: %w", o.Tip, len(o.chain.events), seen.Number, ErrInvalid)
 	case o.chain.hashes[seen.Number-1] == "": // it says that it has lost that one
 		after := o.chain.head
 		if seen.Number < len(o.chain.events) {
 			after = o.chain.events[seen.Number].Before
 		}
 		if after != "" && after != seen.SHA256 {
-			return fmt.Errorf("tip %s: what follows entry %d does not follow the one that the server has shown before: it shows two histories: %w", o.Tip, seen.Number, ErrInvalid)
+			return false, fmt.Errorf("tip %s: what follows entry %d does not follow the one that the server has shown before: it shows two histories: %w", o.Tip, seen.Number, ErrInvalid)
 		}
-		return nil
 	case o.chain.hashes[seen.Number-1] != seen.SHA256:
-		return fmt.Errorf("tip %s: entry %d is another than the one that the server has shown before: it shows two histories: %w", o.Tip, seen.Number, ErrInvalid)
+		return false, fmt.Errorf("tip %s: entry %d is another than the one that the server has shown before: it shows two histories: %w", o.Tip, seen.Number, ErrInvalid)
 	}
-	return nil
+	return !slices.ContainsFunc(o.chain.events[seen.Number:], func(e *Event) bool { return e.lost }), nil
 }

@@ -45,6 +45,7 @@ type Event struct {
 	Sealed string      `json:"sealed,omitempty"` // SHA-256 of the sealed message, hex; "" if it has none: see bare
 	Files  []EventFile `json:"files,omitempty"`  // the message's attachments, in its order
 	Reply  string      `json:"reply,omitempty"`  // ActionTip: the source's reply recipient, SHA-256 of its text, hex
+	To     string      `json:"to,omitempty"`     // ActionTip: the channel; a tip of an earlier version has none
 	Once   string      `json:"once,omitempty"`   // by the source: the same for the same form sent twice, hex
 
 	Owner      string      `json:"owner,omitempty"`      // ActionAssign: a member's name
@@ -232,6 +233,9 @@ func (e *Event) validate() error {
 	}
 	if (e.Action == ActionTip) != (e.Reply != "") || e.Reply != "" && !hexHash.MatchString(e.Reply) {
 		return fail("reply recipient")
+	}
+	if e.To != "" && (e.Action != ActionTip || roster.CheckName(e.To) != nil) {
+		return fail("channel")
 	}
 	if e.Once != "" && e.From() != FromSource {
 		return fail("once")

@@ -2,6 +2,7 @@ package tipbox
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
@@ -102,6 +103,9 @@ func (o *OpenedTip) read(file *TipFile, source string) error {
 	}
 	o.chain, o.Day, o.Case = c, c.events[0].Day, foldCase(c.events, o.Channel, o.roster)
 	if first := c.events[0]; !first.lost { // else nobody vouches for the recipient
+		if first.To != "" && first.To != o.Channel {
+			return fmt.Errorf("tip %s: it is shown as one of channel %.40q, and the source sent it to %s: %w", o.Tip, o.Channel, first.To, ErrInvalid)
+		}
 		if hash([]byte(file.Reply)) != first.Reply {
 			return fmt.Errorf("tip %s: the recipient for replies is not the source's: %w", o.Tip, ErrInvalid)
 		}
@@ -194,7 +198,11 @@ func (a *Attachment) Open(sealed io.Reader, key age.Identity) (io.Reader, error)
 	if n, err := hex.Decode(want.SHA256[:], []byte(a.SHA256)); err != nil || n != len(want.SHA256) {
 		return nil, fmt.Errorf("attachment %s: %w", a.Blob, ErrInvalid)
 	}
-	return seal.OpenAttachment(sealed, want, key)
+	plain, err := seal.OpenAttachment(sealed, want, key)
+	if errors.Is(err, seal.ErrNotForYou) { // the one that was signed is
+		return nil, fmt.Errorf("opening an attachment: it is not the one that was signed: %w", ErrInvalid)
+	}
+	return plain, err
 }
 
 // Erase makes the event that erases the tip, as it was when it was opened: the

@@ -90,8 +90,11 @@ func (c *caseCmd) Run(a *app) error {
 		line.Head = s.head(opened)
 		for _, m := range opened.Messages {
 			line.Entries = append(line.Entries, newCaseEntry(m))
+			if m.Err != nil {
+				err = m.Err
+			}
 		}
-		if len(line.Faults) > 0 && !a.json {
+		if len(line.Faults) > 0 {
 			err = errors.New("members did what the rules forbid: see above, and tell the root key's holder")
 		}
 		return &result{doc: line, print: func() { a.printCase(line) }}, err

@@ -26,7 +26,7 @@ import (
 
 // mended is false as long as the tool does not catch the lies that are marked by
 // it.
-const mended = false
+const mended = true
 
 // A lie is what a liar tells a member who has seen the truth before.
 type lie struct {
@@ -44,6 +44,8 @@ const (
 	notSigned = "What the server sent is not what was signed. Nothing of it was used. Tell the operator and the root key's holder."
 	wrongKey  = "not signed by the right key"
 	noSense   = "the desk's pages make no sense"
+	noNames   = "the desk's list of tips makes no sense"
+	noAnswer  = "the desk's answer is none that this program knows"
 )
 
 // of alters tip one.
@@ -129,6 +131,13 @@ func lies() []lie {
 		return of(func(l *liar, f *tipbox.TipFile) { f.Events[n-1] = tipbox.SealedEvent{} })
 	}
 	rollback := of(func(l *liar, f *tipbox.TipFile) { f.Events, f.Head = f.Events[:7], sha([]byte(f.Events[6].Note)) })
+	empty := func(l *liar) {
+		next := ""
+		l.alterInbox(func(p *desk.InboxPage) {
+			next += "1"
+			p.Items, p.Next = nil, next
+		})
+	}
 	return []lie{
 		// Forged.
 		{name: "an entry in a member's name with a key of its own", types: "case ONE", tell: forged(nobody("alice"), tipbox.Event{Action: tipbox.ActionNote}),
@@ -208,7 +217,7 @@ func lies() []lie {
 
 		{name: "that there is no such tip", types: "read ONE", tell: func(l *liar) {
 			says("/tips/"+l.one, http.StatusNotFound, `{"code":"not_found","message":"tip: not found"}`)(l)
-		}, says: []string{"the desk says: tip: not found", "It was there, with 8 entries: it was erased since, or the server hides it"}, unmended: "it does not say that the tip was there"},
+		}, says: []string{"the desk says: tip: not found", "It was there, with 8 entries: it was erased since, or the server hides it"}},
 
 		// Said to be lost.
 		{name: "an entry that is lost", types: "read ONE", tell: lost(4), says: []string{"message 4", "damaged or missing on the server", notSigned}},
@@ -318,13 +327,13 @@ func lies() []lie {
 		// Answers that are none.
 		{name: "a page as a tip", types: "read ONE", tell: altered("", func(_ *liar, body []byte) []byte {
 			return bytes.Replace(body, []byte(`{"tip"`), []byte("<html>\x1b[2J"), 1)
-		}), says: []string{"the desk's answer"}},
+		}), says: []string{noAnswer}},
 		{name: "something behind a tip", types: "read ONE", tell: func(l *liar) {
 			l.alter("/tips/"+l.one, func(body []byte) []byte { return append(body, "{}"...) })
-		}, says: []string{"the desk's answer"}},
-		{name: "a tip of another shape", types: "read ONE", tell: func(l *liar) { says("/tips/"+l.one, http.StatusOK, "[]")(l) }, says: []string{"the desk's answer"}},
-		{name: "nothing", types: "inbox", tell: says("/inbox", http.StatusOK, ""), says: []string{"the desk's answer"}},
-		{name: "a page", types: "inbox", tell: says("/inbox", http.StatusOK, "<html>\x1b[2J"), says: []string{"the desk's answer"}},
+		}, says: []string{noAnswer}},
+		{name: "a tip of another shape", types: "read ONE", tell: func(l *liar) { says("/tips/"+l.one, http.StatusOK, "[]")(l) }, says: []string{noAnswer}},
+		{name: "nothing", types: "inbox", tell: says("/inbox", http.StatusOK, ""), says: []string{noAnswer}},
+		{name: "a page", types: "inbox", tell: says("/inbox", http.StatusOK, "<html>\x1b[2J"), says: []string{noAnswer}},
 		{name: "a page that blows up", types: "inbox", tell: func(l *liar) {
 			var bomb bytes.Buffer
 			z := gzip.NewWriter(&bomb)
@@ -334,7 +343,7 @@ func lies() []lie {
 				w.Header().Set("Content-Encoding", "gzip")
 				w.Write(bomb.Bytes())
 			})
-		}, says: []string{"the desk's answer"}},
+		}, says: []string{noAnswer}},
 		{name: "an inbox without end", types: "inbox", tell: endless("/inbox"), says: []string{"the desk's answer is over 4194304 bytes"}},
 		{name: "a page as an error", types: "inbox", tell: says("/inbox", http.StatusInternalServerError, "<html>\x1b[2J"), says: []string{"the desk answered 500"}},
 		{name: "an error without end", types: "inbox", tell: says("/inbox", http.StatusInternalServerError, strings.Repeat(" ", 1<<20)), says: []string{"the desk answered 500"}},
@@ -347,12 +356,13 @@ func lies() []lie {
 		{name: "the same page for ever", types: "inbox", tell: func(l *liar) { l.alterInbox(func(p *desk.InboxPage) { p.Next = "0" }) }, says: []string{noSense, notSigned}},
 		{name: "the same page of deadlines for ever", types: "due", tell: func(l *liar) { l.alterInbox(func(p *desk.InboxPage) { p.Next = "0" }) }, says: []string{noSense, notSigned}},
 		{name: "a command as the name of a tip", types: "inbox", tell: func(l *liar) { l.alterInbox(func(p *desk.InboxPage) { p.Items[0].Tip = "x;reboot" }) },
-			says: []string{"the desk's list of tips makes no sense", notSigned}, unmended: "it becomes a part of the line that the tool says to type"},
+			says: []string{noNames, notSigned}},
 		{name: "a path as the name of a tip", types: "due", tell: func(l *liar) { l.alterInbox(func(p *desk.InboxPage) { p.Items[0].Tip = "../../" + l.one }) },
-			says: []string{"the desk's list of tips makes no sense", notSigned}, unmended: "it is listed"},
+			says: []string{noNames, notSigned}},
 		{name: "a command as a cursor", types: "inbox --limit 1", tell: func(l *liar) { l.alterInbox(func(p *desk.InboxPage) { p.Next = "z;reboot" }) },
-			says: []string{"the desk's list of tips makes no sense", notSigned}, unmended: "it becomes a part of the line that the tool says to type"},
-		{name: "empty pages for ever", types: "inbox --now", tell: func(l *liar) { l.alterInbox(func(p *desk.InboxPage) { p.Items, p.Next = nil, p.Next+"1" }) }, says: []string{noSense, notSigned}},
+			says: []string{noNames, notSigned}},
+		{name: "empty pages for ever", types: "inbox --now", tell: empty, says: []string{noSense, notSigned}},
+		{name: "empty pages of deadlines for ever", types: "due", tell: empty, says: []string{noSense, notSigned}},
 		{name: "more than was asked for", types: "inbox --limit 1", tell: func(l *liar) { l.alterInbox(func(p *desk.InboxPage) { p.Items = append(p.Items, p.Items...) }) }, says: []string{noSense, notSigned}},
 	}
 }
@@ -519,11 +529,9 @@ func TestTwoHistories(t *testing.T) {
 
 	// If that behind it is lost too nobody can tell, and the memory of the own
 	// history stays.
-	if mended {
-		l.ok("bob", "note", l.one, "-m", "why would they")
-		other.alterTip(l.one, func(f *tipbox.TipFile) { f.Events[8], f.Events[9] = tipbox.SealedEvent{}, tipbox.SealedEvent{} })
-		caught("alice", "damaged or missing on the server", "case", l.one)
-	}
+	l.ok("bob", "note", l.one, "-m", "why would they")
+	other.alterTip(l.one, func(f *tipbox.TipFile) { f.Events[8], f.Events[9] = tipbox.SealedEvent{}, tipbox.SealedEvent{} })
+	caught("alice", "damaged or missing on the server", "case", l.one)
 
 	// Nor does one who has seen neither take a list of both.
 	show["carol"] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { other.ServeHTTP(w, r) })

@@ -25,6 +25,9 @@ import (
 // ErrUnreachable means that no connection to the desk could be made.
 var ErrUnreachable = errors.New("the desk cannot be reached")
 
+// ErrAnswer means that what came is no answer of a desk, or one of a newer desk.
+var ErrAnswer = errors.New("not an answer of a desk")
+
 // ClientConfig is what a Client needs. Address, Key and Roster are required.
 type ClientConfig struct {
 	Address string             // host:port
@@ -66,7 +69,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 					if err != nil {
 						return nil, err
 					}
-					conn := tls.Client(raw, config)
+					conn := tls.Client(patient{raw}, config)
 					if err := conn.HandshakeContext(ctx); err != nil {
 						raw.Close()
 						return nil, err
@@ -79,6 +82,16 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
+}
+
+// A patient connection gives the server time as long as it says something.
+type patient struct{ net.Conn }
+
+func (c patient) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(requestTime)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
 }
 
 // Close closes idle connections.
@@ -121,7 +134,22 @@ func (c *Client) Inbox(ctx context.Context, filter tipbox.InboxFilter, cursor st
 		query.Set("limit", strconv.Itoa(limit))
 	}
 	page := new(InboxPage)
-	return page, c.get(ctx, "/inbox?"+query.Encode(), maxInbox, page)
+	if err := c.get(ctx, "/inbox?"+query.Encode(), maxInbox, page); err != nil {
+		return nil, err
+	}
+	return page, page.check()
+}
+
+// check checks what a tool makes a part of lines that people are to type.
+func (p *InboxPage) check() error {
+	bad := strings.Trim(p.Next, "0123456789-/abcdefghijklmnopqrstuvwxyz") != ""
+	for _, i := range p.Items {
+		bad = bad || !tipbox.ValidTipID(i.Tip)
+	}
+	if bad {
+		return fmt.Errorf("the desk's list of tips makes no sense: %w", tipbox.ErrInvalid)
+	}
+	return nil
 }
 
 // Tip returns a tip, unverified: see tipbox.OpenTip.
@@ -173,7 +201,7 @@ func (c *Client) get(ctx context.Context, path string, max int64, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("the desk's answer: %w", err)
+		return fmt.Errorf("the desk's answer is none that this program knows: %w", ErrAnswer)
 	}
 	return nil
 }
