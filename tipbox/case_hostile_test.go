@@ -272,7 +272,7 @@ func TestSayingItIsLostHidesNoOtherHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := lie.Extends(seen); err == nil {
+	if _, err := lie.Extends(seen); err == nil {
 		t.Errorf("alice's tool takes the other history: state %s", lie.Case.State)
 	}
 	// tail said to be lost, with a head of the server's own
@@ -283,7 +283,7 @@ func TestSayingItIsLostHidesNoOtherHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := lie.Extends(seen); err == nil {
+	if _, err := lie.Extends(seen); err == nil {
 		t.Errorf("rolled back behind a lost entry with another head: state %s, head %v, seen %v", lie.Case.State, lie.Head(), seen)
 	}
 }
@@ -323,5 +323,83 @@ func TestRecusalStartsNoClock(t *testing.T) {
 	o.Act("dora", tip, tipbox.Act{Action: tipbox.ActionFinding, Text: "my brother", Recuse: true})
 	if c := o.Open("alice", tip).Case; c.State != tipbox.StateAwaiting {
 		t.Errorf("a recusal ends the waiting: %s, deadline runs", c.State)
+	}
+}
+
+// forge has the server append what a member signs, who may have no key of the tip:
+// the recipients are in the clear there.
+func forge(t *testing.T, o *tipboxtest.Org, file *tipbox.TipFile, name string, action tipbox.Action) {
+	t.Helper()
+	number := len(file.Events) + 1
+	doc := fmt.Sprintf(`{"v":1,"tip":%q,"number":%d,"text":"no"}`, file.Tip, number)
+	reply, err := seal.ParseRecipient(file.Reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := seal.Message([]byte(doc), o.Open("dora", file.Tip).Slot.Key.Recipient(), reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := tipbox.Event{Tip: file.Tip, Number: number, Action: action, Day: o.Service.Today(), Before: file.Head, Sealed: sha(sealed)}
+	note := event(t, o.Key(name).SigningKey, e)
+	file.Events, file.Head = append(file.Events, tipbox.SealedEvent{Note: note, Sealed: sealed}), sha([]byte(note))
+}
+
+// TestActsOfStrangersAreAFault has whom the source left out, and a reviewer whom
+// nobody let in, act with the server's help.
+func TestActsOfStrangersAreAFault(t *testing.T) {
+	rita := &roster.Member{Roles: []roster.Role{roster.Reviewer}, Unit: "Audit office"} // as alice is
+	grant := func(o *tipboxtest.Org, tip string) {
+		o.Act("bob", tip, tipbox.Act{Action: tipbox.ActionGrant, Grant: o.Member("carol")})
+	}
+	bobNowReviews := func(o *tipboxtest.Org, _ string) {
+		o.Clock.Advance(aDay)
+		o.Enter("bob", &roster.Member{Roles: []roster.Role{roster.Reviewer}})
+		o.Install()
+		o.Clock.Advance(aDay)
+	}
+	for _, test := range []struct {
+		what   string
+		before func(*tipboxtest.Org, string)
+		name   string
+		action tipbox.Action
+		lose   int // this entry
+		want   string
+	}{
+		{"left out by name", nil, "alice", tipbox.ActionDecline, 0, "entry 2: alice, whom the source left out, took decline"},
+		{"left out by unit", nil, "rita", tipbox.ActionNote, 0, "entry 2: rita, whom the source left out, took note"},
+		{"not let in", nil, "carol", tipbox.ActionNote, 0, "entry 2: carol, whom nobody let in, took note"},
+		{"let in", grant, "carol", tipbox.ActionNote, 0, ""},
+		{"let in by an entry that is lost", grant, "carol", tipbox.ActionNote, 2, ""},
+		{"an investigator", nil, "dora", tipbox.ActionNote, 0, ""},
+		{"an investigator when the tip came", bobNowReviews, "bob", tipbox.ActionNote, 0, ""},
+	} {
+		o := tipboxtest.New(t, tipboxtest.Config{})
+		o.Enter("rita", rita)
+		o.Enter("dora", &roster.Member{Roles: []roster.Role{roster.Investigator}, Channels: []string{"off-book-funds"}})
+		o.Install()
+		left := []string{"alice", tipbox.LeaveOutUnit(rita.Unit)}
+		if _, err := o.Service.Submit(ctx, o.Draft(), tipbox.Submission{Channel: "off-book-funds", LeaveOut: left, Text: "about alice", Lang: "en"}); err != nil {
+			t.Fatal(err)
+		}
+		tip := o.Inbox("bob")[0].Tip
+		if test.before != nil {
+			test.before(o, tip)
+		}
+		file, err := o.Service.Tip(ctx, o.Member("dora"), tip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forge(t, o, file, test.name, test.action)
+		if test.lose > 0 {
+			file.Events[test.lose-1] = tipbox.SealedEvent{}
+		}
+		opened, err := tipbox.OpenTip(file, tip, o.Key("dora"), o.Service.Roster())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(opened.Faults, "; "); test.want == "" && got != "" || !strings.HasPrefix(got, test.want) || strings.Contains(got, "; ") {
+			t.Errorf("%s: faults %q", test.what, opened.Faults)
+		}
 	}
 }

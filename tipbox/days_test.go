@@ -1,6 +1,7 @@
 package tipbox_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -10,6 +11,8 @@ import (
 
 	"tipbox/crypto/receipt"
 	"tipbox/crypto/roster"
+	"tipbox/store"
+	"tipbox/store/mem"
 	"tipbox/tipbox"
 	"tipbox/tipbox/tipboxtest"
 )
@@ -269,4 +272,130 @@ func TestNowIsWhatComesNext(t *testing.T) {
 	o.Act("alice", tip, grant("rita"))
 	o.Act("carol", tip, act(tipbox.ActionReverify, "again"))
 	check("reverifying", needs{"alice": "assign", "bob": "assign", "rita": "finding"})
+}
+
+// TestUnsignedIsDatedByWhatWasVerified has a server show something else where an
+// answer is signed than where it was prepared.
+func TestUnsignedIsDatedByWhatWasVerified(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	code := o.Submit("one")
+	tip := o.Inbox("alice")[0].Tip
+	o.Act("bob", tip, act(tipbox.ActionAck, "read"))
+	for _, nonce := range []string{"n1", "n2"} {
+		followUp(t, o, code, nonce)
+	}
+	opened := o.Open("alice", tip)
+	prepare := func(day string) *tipbox.Unsigned {
+		t.Helper()
+		u, err := opened.Prepare("alice", day, act(tipbox.ActionNote, "a note"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	u, head := prepare("2026-12-31"), opened.Head() // by a clock that is wrong
+	file, err := o.Service.Tip(ctx, o.Member("alice"), tip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := func(u *tipbox.Unsigned, today string, file *tipbox.TipFile, day string) {
+		t.Helper()
+		note, err := u.Sign(o.Key("alice").SigningKey, today, file)
+		if err != nil || !strings.Contains(string(note), `"day":"`+day+`"`) || u.On(today) != day {
+			t.Errorf("on %s: error %v, day %s:\n%s", today, err, u.On(today), note)
+		}
+	}
+	refused := func(what string, u *tipbox.Unsigned, today string, file *tipbox.TipFile, says string) {
+		t.Helper()
+		if note, err := u.Sign(o.Key("alice").SigningKey, today, file); !errors.Is(err, tipbox.ErrInvalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s, on %s: error %v:\n%s", what, today, err, note)
+		}
+	}
+	signed(u, "2026-11-22", file, "2026-11-22")
+	signed(u, "2026-11-25", file, "2026-11-25")
+	signed(u, "2026-11-21", file, "2026-11-22") // bob's day
+	refused("a clock that is slow", u, "2026-11-20", file, "a clock is wrong")
+
+	// An entry of the server's own drags the day nowhere, and one that was there is
+	// not lost.
+	forged := clone(t, file)
+	mallory, err := roster.NewSigningKey("bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged.Events[2].Note = event(t, mallory, tipbox.Event{Tip: tip, Number: 3, Action: tipbox.ActionReply, Day: "8999-12-31", Before: sha([]byte(file.Events[1].Note)), Sealed: sha(nil)})
+	forged.Events[3].Note = event(t, mallory, tipbox.Event{Tip: tip, Number: 4, Action: tipbox.ActionReply, Day: "8999-12-31", Before: sha([]byte(forged.Events[2].Note)), Sealed: sha(nil)})
+	signed(u, "2026-11-22", forged, "2026-11-22")
+	forged.Head, forged.Events[3].Note = head.SHA256, ""
+	if forged.Last() != head { // what tipbox send compares
+		t.Fatal("noticed")
+	}
+	refused("the last said to be lost", u, "2026-11-22", forged, "entry 4 of tip "+tip+" was there when it was answered")
+	lost := clone(t, file)
+	lost.Events[1].Note = ""
+	refused("one said to be lost", u, "2026-11-22", lost, "entry 2 of tip "+tip+" was there when it was answered")
+
+	// What was lost when it was answered may be.
+	if opened, err = tipbox.OpenTip(lost, tip, o.Key("alice"), o.Service.Roster()); err != nil {
+		t.Fatal(err)
+	}
+	signed(prepare("2026-11-22"), "2026-11-22", lost, "2026-11-22")
+
+	// What was prepared before does not count among what is signed.
+	opened = o.Open("alice", tip)
+	if err := opened.Take(prepare("2026-12-31")); err != nil {
+		t.Fatal(err)
+	}
+	if u := prepare("2026-11-22"); u.Latest != "2026-11-22" {
+		t.Errorf("the next is dated not before %s", u.Latest)
+	}
+	for _, day := range []string{"x", "2026-13-01", "9999-12-31"} {
+		u.Latest = day
+		if err := u.Check(); !errors.Is(err, tipbox.ErrInvalid) {
+			t.Errorf("not before %q: %v", day, err)
+		}
+	}
+}
+
+// A readCounter counts the records that are read.
+type readCounter struct {
+	store.Store
+	n int
+}
+
+func (c *readCounter) Get(ctx context.Context, key store.Key) (store.Record, error) {
+	c.n++
+	return c.Store.Get(ctx, key)
+}
+
+func (c *readCounter) Scan(ctx context.Context, prefix, after store.Key, limit int) ([]store.Record, error) {
+	recs, err := c.Store.Scan(ctx, prefix, after, limit)
+	c.n += 1 + len(recs)
+	return recs, err
+}
+
+// TestSearchForWorkReadsAsMuchWhateverItFinds goes through an inbox of more than a
+// page.
+func TestSearchForWorkReadsAsMuchWhateverItFinds(t *testing.T) {
+	reads := &readCounter{Store: mem.New()}
+	o := tipboxtest.New(t, tipboxtest.Config{Store: reads})
+	for range tipbox.MaxPage + 1 {
+		o.Submit("one")
+	}
+	search := func(want bool) (n int) {
+		t.Helper()
+		reads.n = 0
+		if has, err := o.Service.HasWork(ctx, o.Member("alice")); err != nil || has != want {
+			t.Fatal(has, err)
+		}
+		return reads.n
+	}
+	with := search(true)
+	for _, item := range o.Inbox("bob") {
+		o.Act("bob", item.Tip, act(tipbox.ActionAccept, ""))
+		o.Act("bob", item.Tip, assign("bob", "2026-12-20"))
+	}
+	if without := search(false); with != without || with <= tipbox.MaxPage {
+		t.Errorf("%d reads with work, %d without", with, without)
+	}
 }

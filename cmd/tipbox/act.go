@@ -122,6 +122,9 @@ func (s *session) send(a *app, opened *tipbox.OpenedTip, act tipbox.Act) error {
 	if act.Action == tipbox.ActionErase {
 		return nil
 	}
+	if seen, err := a.home.Head(opened.Tip); err != nil || seen.Number < opened.Head().Number {
+		return err // what it follows is not tied to what was seen: see goesOn
+	}
 	return a.home.Remember(opened.Tip, opened.After(note))
 }
 

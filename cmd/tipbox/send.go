@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"tipbox/tipbox"
@@ -19,7 +21,7 @@ func (*sendCmd) Help() string {
 	return "Example: tipbox send tips.bundle.answers\n\n" +
 		"It takes the half of the key that signs. Each answer is signed as of today, if nobody has written since it was made, and sent; the file notes it,\n" +
 		"so that nothing is sent twice. What the desk refuses stays there with the reason: fetch the tip again, and answer anew.\n" +
-		"Texts are sealed and are not shown; what is in the clear is, with --show before anything is signed."
+		"Texts are sealed and are not shown; all that is in the clear is, with --show before anything is signed."
 }
 
 // A sendLine is what became of an answer, as --json prints it.
@@ -33,6 +35,11 @@ type sendLine struct {
 	Recuse bool          `json:"recuse,omitempty"`
 	Result string        `json:"result"` // "waits", "sent" or "refused"
 	Reason string        `json:"reason,omitempty"`
+
+	// Signed is all that is signed in the clear. Of one that waits the day and what
+	// it follows are those that it would have if it were signed now; what it follows
+	// is not there if that waits too.
+	Signed *tipbox.Event `json:"signed"`
 }
 
 func (c *sendCmd) Run(a *app) error {
@@ -42,7 +49,7 @@ func (c *sendCmd) Run(a *app) error {
 	}
 	if c.Show {
 		for _, one := range w.list {
-			if err := a.showAnswer(one); err != nil {
+			if err := a.showAnswer(one, true); err != nil {
 				return err
 			}
 		}
@@ -71,7 +78,7 @@ func (c *sendCmd) Run(a *app) error {
 		if one.Refused != "" {
 			refused++
 		}
-		if err := a.showAnswer(one); err != nil {
+		if err := a.showAnswer(one, false); err != nil {
 			return err
 		}
 	}
@@ -95,10 +102,11 @@ func (w *answers) tell() string {
 	return fmt.Sprintf("%d sent before, %d refused", sent, refused)
 }
 
-// showAnswer prints what is in the clear of an answer, and what became of it.
-func (a *app) showAnswer(one *answer) error {
-	e := one.Event
-	line := sendLine{e.Tip, e.Number, e.Action, e.Owner, e.Due, e.Member, e.Recuse, "waits", one.Refused}
+// showAnswer prints what became of an answer, and all that is in the clear of it or
+// what tells it from others.
+func (a *app) showAnswer(one *answer, all bool) error {
+	e := one.signed()
+	line := sendLine{e.Tip, e.Number, e.Action, e.Owner, e.Due, e.Member, e.Recuse, "waits", one.Refused, e}
 	switch {
 	case one.Sent != "":
 		line.Result = "sent"
@@ -108,12 +116,71 @@ func (a *app) showAnswer(one *answer) error {
 	if a.json {
 		return a.printJSON(line)
 	}
-	entry := caseEntry{Owner: e.Owner, Due: e.Due, Member: e.Member, Recuse: e.Recuse}
-	a.print("%-7s  %s  %d  %s%s\n", line.Result, cleanLine(e.Tip), e.Number, cleanLine(string(e.Action)), cleanLine(entry.more()))
+	entry := newCaseEntry(tipbox.Message{Action: e.Action, Event: e})
+	more := entry.more()
+	if e.Decides {
+		more += ": with it the finding is made"
+	}
+	a.print("%-7s  %s  %d  %s%s\n", line.Result, cleanLine(e.Tip), e.Number, cleanLine(string(e.Action)), cleanLine(more))
+	if all {
+		fields, err := inTheClear(e)
+		if err != nil {
+			return err
+		}
+		for _, field := range fields {
+			a.print("         %s\n", cleanLine(field))
+		}
+	}
 	if line.Reason != "" {
 		a.print("         %s\n", cleanLine(line.Reason))
 	}
 	return nil
+}
+
+// signed is what is signed of an answer, or would be now: see sendLine.
+func (one *answer) signed() *tipbox.Event {
+	e := *one.Event
+	if one.waits() {
+		e.Day, e.Before = one.On(today()), ""
+		if one.After.Number == e.Number-1 {
+			e.Before = one.After.SHA256
+		}
+	}
+	return &e
+}
+
+// inTheClear are the fields of an event as they are signed, one a line. It reads
+// them from what is signed, so that none can be left out.
+func inTheClear(e *tipbox.Event) (lines []string, err error) {
+	signed, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(signed))
+	dec.UseNumber()
+	fields := make(map[string]any)
+	if err := dec.Decode(&fields); err != nil {
+		return nil, err
+	}
+	var add func(name string, value any)
+	add = func(name string, value any) {
+		switch value := value.(type) {
+		case map[string]any:
+			for _, key := range slices.Sorted(maps.Keys(value)) {
+				add(name+" "+key, value[key])
+			}
+		case []any:
+			for i, v := range value {
+				add(fmt.Sprintf("%s %d", name, i+1), v)
+			}
+		default:
+			lines = append(lines, fmt.Sprintf("%s: %v", name, value))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		add(key, fields[key])
+	}
+	return lines, nil
 }
 
 // errNotNext means that a tip has gone on since a member answered it.
@@ -218,7 +285,12 @@ func (w *answers) sign(a *app, s *session, i int) ([]byte, error) {
 	case last != after && after.SHA256 != "":
 		return nil, fmt.Errorf("the desk shows another list of entries than when the tip was fetched: it shows two histories: %w", tipbox.ErrInvalid)
 	}
-	return one.Sign(s.key.SigningKey, today(), file)
+	day := today()
+	note, err := one.Sign(s.key.SigningKey, day, file)
+	if err == nil {
+		e.Day, e.Before = one.On(day), file.Last().SHA256
+	}
+	return note, err
 }
 
 // isAt reports whether a tip has the answer in its place.

@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -265,6 +268,120 @@ func TestWhatCannotBeNotedIsNotDone(t *testing.T) {
 	}
 }
 
+// TestShowHidesNothingThatIsSigned alters what is in the clear of an answer on its
+// way.
+func TestShowHidesNothingThatIsSigned(t *testing.T) {
+	b := newBench(t, tipboxtest.Config{})
+	b.Submit("one")
+	tip := b.tip()
+	b.ok("alice", "ack", tip, "-m", "x")
+	b.ok("alice", "accept", tip)
+	b.ok("alice", "assign", tip, "bob", "--due", "2099-01-01")
+	b.ok("bob", "finding", tip, "unsubstantiated", "-m", "no")
+	file := b.answered(tip, []string{"finding", tip, "partly", "-m", "so it was"})
+	honest := string(must(os.ReadFile(file)))
+	last := must(b.Service.Tip(t.Context(), b.Member("alice"), tip)).Last()
+	was := b.ok("alice", "send", "--show", file)
+	for _, field := range []string{"day: " + today(), "before: " + last.SHA256, "sealed: "} {
+		if !strings.Contains(was, "\n         "+field) {
+			t.Errorf("no %q in:\n%s", field, was)
+		}
+	}
+	for to, says := range map[string][]string{
+		`"action":"finding","decides":true`: {"finding: with it the finding is made", "decides: true"},
+		`"action":"finding","recuse":true`:  {"finding: takes no part", "recuse: true"},
+		`"action":"award","terms":{"schedule":"test","currency":"CNY","amount":99999900,"total":99999901}`: {
+			"award: 99999900 minor units of CNY", "terms amount: 99999900", "terms total: 99999901", "terms schedule: test"},
+	} {
+		text := strings.Replace(honest, `"action":"finding"`, to, 1)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil || text == honest {
+			t.Fatal(err, honest)
+		}
+		shown, doc := b.ok("alice", "send", "--show", file), b.ok("alice", "--json", "send", "--show", file)
+		for _, word := range says {
+			if !strings.Contains(shown, word) || strings.Contains(was, word) {
+				t.Errorf("no %q in:\n%s", word, shown)
+			}
+		}
+		if !strings.Contains(doc, `"signed":{"tip":"`+tip+`"`) || !strings.Contains(doc, to[strings.Index(to, ","):]) {
+			t.Errorf("no %s in:\n%s", to, doc)
+		}
+	}
+	// Afterwards it is what was signed.
+	if err := os.WriteFile(file, []byte(honest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sent := b.ok("alice", "--json", "send", file)
+	note := must(b.Service.Tip(t.Context(), b.Member("alice"), tip)).Events[last.Number].Note
+	if signed := strings.Split(note, "\n")[1]; !strings.Contains(sent, `"signed":`+signed) {
+		t.Errorf("signed was\n%s\nand shown\n%s", signed, sent)
+	}
+}
+
+// TestShowLeavesOutNoField fills every field of an event in turn, also one that is
+// new.
+func TestShowLeavesOutNoField(t *testing.T) {
+	show := func(e *tipbox.Event, json bool) string {
+		var out bytes.Buffer
+		a := &app{stdout: &out, json: json}
+		if err := a.showAnswer(&answer{Unsigned: &tipbox.Unsigned{Event: e}, Sent: "2026-11-22"}, true); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	n := 0
+	// fill sets what v holds, and returns what must be shown of it.
+	var fill func(v reflect.Value) []string
+	fill = func(v reflect.Value) (words []string) {
+		n++
+		switch v.Kind() {
+		case reflect.String:
+			v.SetString(fmt.Sprintf("word%d", n))
+			return []string{v.String()}
+		case reflect.Int, reflect.Int64:
+			v.SetInt(int64(76543000 + n))
+			return []string{fmt.Sprint(v.Int())}
+		case reflect.Bool:
+			v.SetBool(true)
+			return []string{"true"}
+		case reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
+			return fill(v.Elem())
+		case reflect.Struct:
+			for i := range v.NumField() {
+				words = append(words, fill(v.Field(i))...)
+			}
+			return words
+		case reflect.Slice:
+			if v.Type().Elem().Kind() == reflect.Uint8 {
+				v.SetBytes(fmt.Appendf(nil, "bytes%d", n))
+				return []string{base64.StdEncoding.EncodeToString(v.Bytes())}
+			}
+			v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+			return append(fill(v.Index(0)), fill(v.Index(1))...)
+		}
+		t.Fatalf("a field of the kind %s: teach this test to fill it", v.Kind())
+		return nil
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[tipbox.Event]()) {
+		if !field.IsExported() || field.Tag.Get("json") == "-" {
+			continue // it is not in what is signed
+		}
+		e := new(tipbox.Event)
+		for _, json := range []bool{false, true} {
+			*e = tipbox.Event{}
+			empty := show(e, json)
+			words := fill(reflect.ValueOf(e).Elem().FieldByIndex(field.Index))
+			shown := show(e, json)
+			for _, word := range words {
+				if !strings.Contains(shown, word) || strings.Contains(empty, word) {
+					t.Errorf("%s, JSON %v: no %q in:\n%s", field.Name, json, word, shown)
+				}
+			}
+		}
+	}
+}
+
 func FuzzReadAnswers(f *testing.F) {
 	f.Add([]byte(`{"format":"tipbox answers v1","member":"alice"}` + "\n" +
 		`{"event":{"tip":"aaaaaaaaaaaaaaaa","number":2,"action":"erase","day":"2026-11-22","before":"` + strings.Repeat("0", 64) + `"},"by":"alice","after":{"number":1,"sha256":""}}` + "\n"))
@@ -278,7 +395,7 @@ func FuzzReadAnswers(f *testing.F) {
 		for i, one := range w.list {
 			w.before(i)
 			one.isAt(&tipbox.TipFile{Events: make([]tipbox.SealedEvent, one.Event.Number&0xff)})
-			if err := a.showAnswer(one); err != nil {
+			if err := a.showAnswer(one, true); err != nil {
 				t.Error(err)
 			}
 		}

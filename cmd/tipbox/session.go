@@ -144,6 +144,9 @@ func (a *app) unpack(cfg desk.HomeConfig, last *roster.Roster, key *roster.Membe
 // on from where it ended when this member last saw it, and remembers the end.
 func (s *session) open(a *app, tip string) (*tipbox.TipFile, *tipbox.OpenedTip, error) {
 	file, err := s.Tip(a.ctx, tip)
+	if seen, known := a.home.Head(tip); errors.Is(err, tipbox.ErrNotFound) && known == nil && seen.Number > 0 {
+		err = fmt.Errorf("%w. It was there, with %d entries: it was erased since, or the server hides it", err, seen.Number)
+	}
 	if err == nil {
 		err = s.current(a)
 	}
@@ -164,14 +167,20 @@ func (s *session) open(a *app, tip string) (*tipbox.TipFile, *tipbox.OpenedTip, 
 }
 
 // goesOn checks that a tip's list of entries goes on from where it ended when this
-// member last saw it, and remembers the end. It says if an entry is dated ahead.
+// member last saw it, and remembers the end if it is tied to that. It says if it is
+// not, and if an entry is dated ahead.
 func (a *app) goesOn(opened *tipbox.OpenedTip) error {
 	seen, err := a.home.Head(opened.Tip)
+	tied := false
 	if err == nil {
-		err = opened.Extends(seen)
+		tied, err = opened.Extends(seen)
 	}
-	if head := opened.Head(); err == nil && head != seen && head.SHA256 != "" {
+	if head := opened.Head(); err == nil && tied && head != seen && head.SHA256 != "" {
 		err = a.home.Remember(opened.Tip, head)
+	}
+	if err == nil && !tied {
+		a.say("Note: an entry of tip %s is lost behind entry %d, which was the last that you saw whole. Nobody can tell whether what follows goes on from it, so %d stays what is remembered: have the lost one restored from a backup.\n",
+			opened.Tip, seen.Number, seen.Number)
 	}
 	if e := opened.Ahead(today()); err == nil && e != nil {
 		a.say("Note: entry %d of tip %s is dated %s, and here it is %s: a clock was wrong, this one or another.\n", e.Number, opened.Tip, e.Day, today())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/pelletier/go-toml/v2"
+	"golang.org/x/sys/unix"
 
 	"tipbox/crypto/roster"
 	"tipbox/tipbox"
@@ -107,6 +108,9 @@ func (h Home) Renew(cfg HomeConfig, last *roster.Roster, signed []byte) (*roster
 // headsFolder has a file for each tip that the member has opened.
 const headsFolder = "heads"
 
+// headsLock is locked there as long as one is written.
+const headsLock = ".lock"
+
 // Head is the end of the tip's list of entries as it was seen last, or the zero
 // Head.
 func (h Home) Head(tip string) (tipbox.Head, error) {
@@ -128,20 +132,59 @@ func (h Home) Head(tip string) (tipbox.Head, error) {
 	return head, nil
 }
 
-// Remember keeps the end of a tip's list of entries.
+// Remember keeps the end of a tip's list of entries, unless a later one is kept:
+// of several programs that work with one home, a slow one takes nothing back.
+// ErrInvalid if another entry of that number is kept.
 func (h Home) Remember(tip string, head tipbox.Head) error {
-	folder := filepath.Join(string(h), headsFolder)
-	err := os.MkdirAll(folder, 0o700)
-	if err == nil {
-		var data []byte
-		if data, err = json.Marshal(head); err == nil {
-			err = renameio.WriteFile(filepath.Join(folder, tip), data, 0o600)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("remembering what was seen of tip %s: %w", tip, err)
+	if err := h.remember(tip, head); err != nil {
+		return fmt.Errorf("remembering what was seen of tip %.40q: %w", tip, err)
 	}
 	return nil
+}
+
+func (h Home) remember(tip string, head tipbox.Head) error {
+	folder := filepath.Join(string(h), headsFolder)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	lock, err := lockFile(filepath.Join(folder, headsLock))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	kept, err := h.Head(tip)
+	switch {
+	case err != nil:
+		return err
+	case kept.Number == head.Number && kept != head:
+		return fmt.Errorf("entry %d is another than the one that the server has shown before: it shows two histories: %w", head.Number, tipbox.ErrInvalid)
+	case kept.Number >= head.Number:
+		return nil
+	}
+	data, err := json.Marshal(head)
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(filepath.Join(folder, tip), data, 0o600)
+}
+
+// lockFile waits for the lock of that name and holds it until the file is closed
+// or the process ends in whatever way.
+func lockFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err {
+		case nil:
+			return f, nil
+		case unix.EINTR:
+		default:
+			f.Close()
+			return nil, fmt.Errorf("locking %s: %w", name, err)
+		}
+	}
 }
 
 func (h Home) read(name string) ([]byte, error) {
