@@ -392,7 +392,7 @@ func awardsOfEveryState(t *testing.T, o *tipboxtest.Org) (code *receipt.Code, ti
 		}
 		o.Act("alice", tip, tipbox.Act{
 			Action: tipbox.ActionAward, Text: "so", Detail: &tipbox.Detail{Base: base, Rate: 400},
-			Terms: &tipbox.AwardTerms{Schedule: "test", Currency: "CNY", Amount: total, Total: total},
+			Terms: &tipbox.AwardTerms{Schedule: "test", Currency: "CNY", Amount: total, Total: total, Before: before},
 		})
 		awards := o.Open("alice", tip).Case.Awards
 		last := awards[len(awards)-1]

@@ -225,6 +225,29 @@ func TestFiguresTellEachWhatTheyMayKnow(t *testing.T) {
 	}
 }
 
+// TestErasedTipsTellNobodyThatTheyWereLeftOut erases one that Alice must not know
+// of: as it is erased nobody knows any more whose it was to know.
+func TestErasedTipsTellNobodyThatTheyWereLeftOut(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	submitSome(t, o, 5, tipbox.Submission{Channel: "off-book-funds"})
+	secret, _ := submitSome(t, o, 5, tipbox.Submission{Channel: "off-book-funds", LeaveOut: []string{"alice"}})
+	submitSome(t, o, 4, tipbox.Submission{Channel: "bribery"})
+	other, _ := submitSome(t, o, 1, tipbox.Submission{Channel: "bribery"})
+	before := figures(t, o, "alice", "2026-11", "2026-11")
+	if got := before["2026-11/off-book-funds/"].Tips; got != 5 {
+		t.Fatalf("alice, who can read five, is told of %d", got)
+	}
+	for _, id := range append(secret, other...) {
+		o.Act("bob", id, tipbox.Act{Action: tipbox.ActionErase})
+	}
+	if after := figures(t, o, "alice", "2026-11", "2026-11"); !reflect.DeepEqual(after, before) || after["2026-11/bribery/"].Tips != 5 {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	if got := figures(t, o, "carol", "2026-11", "2026-11")["2026-11/off-book-funds/"].Tips; got != 10 {
+		t.Errorf("a reviewer is told of %d", got)
+	}
+}
+
 // TestFiguresOfAnEarlierVersionsTips derives what the records of tips lack.
 func TestFiguresOfAnEarlierVersionsTips(t *testing.T) {
 	o := tipboxtest.New(t, tipboxtest.Config{})

@@ -36,18 +36,19 @@ func (i InboxItem) Now(m *roster.Member) Action {
 	return ""
 }
 
-// HasWork reports whether a case needs the member now.
-func (s *Service) HasWork(ctx context.Context, m *roster.Member) (bool, error) {
+// HasWork reports whether a case needs the member now. It reads the whole inbox
+// also if the first case does: how long it takes is not to tell what it finds.
+func (s *Service) HasWork(ctx context.Context, m *roster.Member) (has bool, err error) {
 	for cursor := ""; ; {
 		items, next, err := s.Inbox(ctx, m, InboxFilter{}, cursor, MaxPage)
 		if err != nil {
 			return false, err
 		}
-		if slices.ContainsFunc(items, func(i InboxItem) bool { return i.Now(m) != "" }) {
-			return true, nil
+		for _, i := range items {
+			has = i.Now(m) != "" || has
 		}
 		if cursor = next; cursor == "" {
-			return false, nil
+			return has, nil
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (*figuresCmd) Help() string {
 		"  DAYS          from the acknowledgement to the answer, with those that the source was waited for: the median\n\n" +
 		"So that no number leads to a source, each is rounded down to a multiple of the minimum, and what is below is left out, or shown as <" + strconv.Itoa(tipbox.MinCell) + ". " +
 		"A total leaves out parts that are below it. Whoever compares the figures of many days can still tell when one came to a multiple: publish them by the month at most. " +
-		"Investigators do not get the tips of their channels that they cannot read, so whole figures are a reviewer's or a publisher's; the latter gets the months that are over."
+		"Investigators do not get the tips of their channels that they cannot read, nor those that were erased there, so whole figures are a reviewer's or a publisher's; the latter gets the months that are over."
 }
 
 func (c *figuresCmd) Run(a *app) error {
@@ -74,7 +74,7 @@ func (c *figuresCmd) Run(a *app) error {
 	}
 	a.say("Tips that came from %s to %s, as of %s. Numbers are rounded down to a multiple of %d; what is not here is less than that, or none.\n", f.From, f.To, f.Day, f.Min)
 	if f.Own {
-		a.say("What you cannot read in the channels that you investigate does not count here. A reviewer's figures are whole.\n")
+		a.say("What you cannot read in the channels that you investigate does not count here, nor does what was erased there. A reviewer's figures are whole.\n")
 	}
 	if f.Partial {
 		a.say("Records are damaged on the server, so numbers are too low. Its operator finds which: tipboxd check\n")

@@ -22,6 +22,7 @@ func (*notifyCmd) Help() string {
 		"The server may run.\n\n" +
 		"Members are told at fixed hours that there is work, and nothing else: see [notify] in tipbox.toml, and restart the server after a change. " +
 		"What fails is tried again for an hour, unless it was refused for good. " +
+		"It is settled at the hour who is told what, and sent five minutes later, however long that took. " +
 		"An hour at which the server was down is made up for when it starts, on the same day. " +
 		"Mails are of one size for everybody, go only over STARTTLS to a server whose certificate is good, and bear the fixed hour as their time."
 }

@@ -72,7 +72,8 @@ func serveFolder(t *testing.T, dir string) *runningServer {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	s := &runningServer{stop: stop, ended: make(chan int, 1)}
-	go func() { s.ended <- run(ctx, []string{"serve", dir}, io.Discard, &s.log) }()
+	a := &app{ctx: ctx, stdout: io.Discard, stderr: &s.log, log: newLog(&s.log)} // which tells at the hour
+	go func() { s.ended <- a.run([]string{"serve", dir}) }()
 	return s
 }
 

@@ -108,12 +108,16 @@ func (r recipient) words(text string) string {
 
 // A notifier tells members at fixed hours that there is work.
 //
+// Who is told what is settled at the hour, and in an order that does not depend
+// on it. They are told a fixed time after that: if it were as soon as everything
+// is settled, the time of the first mail would tell how long it took.
+//
 // Each hour of a day is done once: it is written down before the first is told,
 // and tried again for an hour if it fails. An hour that passed while the server
-// was down or asleep is made up for at once, if the day is still the same, and
-// only the last of several. Whatever the clock does, calm lies between any two.
-// Who is told what is settled at the hour, and in an order that does not depend
-// on it.
+// was down or asleep is made up for at once, which takes the same time, if the day
+// is still the same, and only the last of several. One that was settled is also
+// made up for on another day: it would have been told, had the server gone on.
+// Whatever the clock does, calm lies between any two.
 type notifier struct {
 	hours      []string // sorted
 	location   *time.Location
@@ -125,10 +129,13 @@ type notifier struct {
 	log        *slog.Logger
 	now        func() time.Time     // which may be set
 	running    func() time.Duration // since the start, which nobody sets
+	tellAfter  time.Duration        // tellAfter, but for tests
 
 	state      notifyState
+	settled    string        // the hour that is settled and not told yet, or ""
+	tellAt     time.Time     // when it is told, if nobody sets the clock
 	deliveries []*delivery   // of the last hour
-	begun      time.Duration // when they began, as running
+	begun      time.Duration // when it was settled or, later, told, as running
 	next       time.Duration // when those that failed are tried again
 	pause      time.Duration // the time between the tries after that
 }
@@ -139,8 +146,9 @@ const notifyName = "notify.json"
 
 // A notifyState is what was done.
 type notifyState struct {
-	Done   []string  `json:"done"`   // hours, as 2006-01-02 15:04, in the order in which they were done
-	Failed []outcome `json:"failed"` // at the last
+	Done    []string  `json:"done"`              // hours, as 2006-01-02 15:04, in the order in which they were done
+	Failed  []outcome `json:"failed"`            // at the last
+	Settled string    `json:"settled,omitempty"` // an hour that is not done yet, though it was settled
 }
 
 // maxDone is how many hours are remembered: those of four days at the least.
@@ -164,7 +172,9 @@ type delivery struct {
 
 const (
 	calm       = 10 * time.Minute
-	firstPause = time.Minute // doubled each time
+	tellAfter  = 5 * time.Minute // the hour
+	settleTime = 4 * time.Minute // at the most, so that everything is settled by then
+	firstPause = time.Minute     // doubled each time
 )
 
 // serveNotices runs the folder's notifier until stop is called, which waits until
@@ -194,7 +204,7 @@ func (f *folder) notify(ctx context.Context, a *app) {
 		hours: slices.Sorted(slices.Values(f.config.Notify.Hours)), location: f.location, always: f.config.Notify.Always,
 		recipients: f.recipients(a.log), roster: f.service.Roster, hasWork: f.service.HasWork,
 		file: f.file(notifyName), log: a.log,
-		now: time.Now, running: func() time.Duration { return time.Since(start) },
+		now: time.Now, running: func() time.Duration { return time.Since(start) }, tellAfter: a.tellAfter,
 	}
 	n.start()
 	for {
@@ -246,15 +256,30 @@ func (n *notifier) start() {
 // step does what is to be done by now, and returns the time until there may be
 // more.
 func (n *notifier) step(ctx context.Context) (wait time.Duration) {
-	now := n.now()
-	if hour := n.lastHour(now); hour != "" && !slices.Contains(n.state.Done, hour) && n.running()-n.begun >= calm {
-		n.begin(hour)
+	if hour := n.undone(n.now()); n.settled == "" && hour != "" && n.running()-n.begun >= calm {
+		n.begin(ctx, hour)
 	}
-	if n.waiting() && n.running() >= n.next {
+	if n.settled != "" && n.timeToTell() && ctx.Err() == nil {
+		n.writeDown()
+	}
+	if n.settled == "" && n.waiting() && n.running() >= n.next {
 		n.round(ctx)
 	}
-	now = n.now()
+	now := n.now()
 	return now.Truncate(time.Minute).Add(time.Minute).Sub(now)
+}
+
+// undone is the hour that is to be done by now, or "".
+func (n *notifier) undone(now time.Time) string {
+	if hour := n.lastHour(now); hour != "" && !slices.Contains(n.state.Done, hour) {
+		return hour
+	}
+	return n.state.Settled // by a server that ended before it was told
+}
+
+// timeToTell goes by the clock on the wall, as long as nobody sets it back.
+func (n *notifier) timeToTell() bool {
+	return !n.now().Round(0).Before(n.tellAt) || n.running()-n.begun >= n.tellAfter+time.Minute
 }
 
 // lastHour is the last of the hours that has come on the day, or "". It goes by
@@ -271,23 +296,38 @@ func (n *notifier) lastHour(now time.Time) string {
 	return last
 }
 
-// begin writes down that the hour is done, and has everybody told.
-func (n *notifier) begin(hour string) {
+// begin settles what everybody is told of the hour, and when.
+func (n *notifier) begin(ctx context.Context, hour string) {
 	n.begun = n.running()
+	n.tellAt = n.now().Truncate(time.Minute).Add(n.tellAfter)
 	at, err := time.ParseInLocation(time.DateOnly+" "+clockLayout, hour, n.location)
 	if err != nil {
 		n.log.Error("members are not notified", "error", err)
+		n.state.Settled = ""
 		return
 	}
 	before := n.state
-	n.state = notifyState{Done: append(slices.Clone(before.Done[max(0, len(before.Done)-maxDone+1):]), hour)}
-	if !n.save() { // nobody is to be told twice: try again after calm
+	n.state.Settled = hour
+	if n.state.Settled != before.Settled && !n.save() { // try again after calm
 		n.state = before
 		return
 	}
-	n.deliveries, n.next, n.pause = nil, n.begun, firstPause
+	n.settled, n.deliveries = hour, nil
 	for _, r := range n.recipients {
 		n.deliveries = append(n.deliveries, &delivery{recipient: r, notice: newNotice(tidingsNothing, at)})
+	}
+	n.settle(ctx)
+}
+
+// writeDown writes down that the hour that is settled is done, so that its first
+// round may follow.
+func (n *notifier) writeDown() {
+	n.begun = n.running()
+	before := n.state
+	n.state = notifyState{Done: append(slices.Clone(before.Done[max(0, len(before.Done)-maxDone+1):]), n.settled)}
+	n.settled, n.next, n.pause = "", n.begun, firstPause
+	if !n.save() { // nobody is to be told twice: try again after calm
+		n.state, n.deliveries = before, nil
 	}
 }
 
@@ -304,19 +344,19 @@ func (n *notifier) round(ctx context.Context) {
 		}
 	}
 	for _, d := range tried {
-		if !d.known {
-			n.settle(ctx, d)
-		}
-	}
-	for _, d := range tried {
-		if d.known && !d.over {
+		if d.known {
 			n.send(ctx, d)
 		}
 		if ctx.Err() != nil {
 			return
 		}
 	}
-	more := n.running()+n.pause < n.begun+hoursApart
+	n.next = n.running() + n.pause
+	n.settle(ctx) // what could not be yet, for the next round
+	if ctx.Err() != nil {
+		return
+	}
+	more := n.next < n.begun+hoursApart
 	for _, d := range tried {
 		d.over = d.over || !more
 		if d.why == "" {
@@ -328,12 +368,22 @@ func (n *notifier) round(ctx context.Context) {
 		}
 		n.log.Error("a notification was not delivered", "member", d.member, "by", d.by, "error", d.why, "again", again)
 	}
-	n.next, n.pause = n.running()+n.pause, 2*n.pause
+	n.pause *= 2
 	n.record()
 }
 
-// settle finds out what a member is to be told.
-func (n *notifier) settle(ctx context.Context, d *delivery) {
+// settle finds out what members are to be told, as far as it is not known.
+func (n *notifier) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for _, d := range n.deliveries {
+		if !d.known && !d.over {
+			n.settleOne(ctx, d)
+		}
+	}
+}
+
+func (n *notifier) settleOne(ctx context.Context, d *delivery) {
 	m := n.member(d)
 	if m == nil {
 		n.log.Warn("who is named in [notify] and not in the roster is told nothing", "member", d.member, "by", d.by)

@@ -58,7 +58,7 @@ func newNotifyDesk(t *testing.T, zone, now string, hours ...string) *notifyDesk 
 		hours: hours, location: location, roster: d.org.Service.Roster,
 		hasWork: func(ctx context.Context, m *roster.Member) (bool, error) { return d.work(ctx, m) },
 		file:    filepath.Join(t.TempDir(), notifyName), log: slog.New(slog.NewTextHandler(&d.log, nil)),
-		now: func() time.Time { return d.wall }, running: func() time.Duration { return d.ran },
+		now: func() time.Time { return d.wall }, running: func() time.Duration { return d.ran }, tellAfter: tellAfter,
 	}
 	d.name("alice")
 	return d
@@ -102,7 +102,7 @@ func (d *notifyDesk) jump(by time.Duration) { d.wall = d.wall.Add(by) }
 // restart ends the server and starts another after a while.
 func (d *notifyDesk) restart(after time.Duration) {
 	n := *d.notifier
-	n.state, n.deliveries, n.begun, n.next, n.pause = notifyState{}, nil, 0, 0, 0
+	n.state, n.settled, n.tellAt, n.deliveries, n.begun, n.next, n.pause = notifyState{}, "", time.Time{}, nil, 0, 0, 0
 	*d.notifier = n
 	d.jump(after)
 	d.ran = 0
@@ -155,10 +155,10 @@ func TestLastHour(t *testing.T) {
 	}
 }
 
-func TestMembersAreToldAtTheHour(t *testing.T) {
+func TestMembersAreToldAfterTheHour(t *testing.T) {
 	d := newNotifyDesk(t, "Asia/Shanghai", "2026-11-23 08:00", "09:00", "14:00")
 	d.start()
-	d.pass(time.Hour - time.Nanosecond)
+	d.pass(time.Hour + tellAfter - time.Nanosecond)
 	d.expect()
 	d.pass(2 * time.Nanosecond)
 	d.expect("alice 11-23 09:00 1")
@@ -195,7 +195,7 @@ func TestMissedHours(t *testing.T) {
 	d.pass(time.Hour)
 	d.expect()
 	d.restart(5 * time.Hour) // at 18:00: two were missed, and are one
-	d.pass(0)
+	d.pass(tellAfter + time.Minute)
 	d.expect("alice 11-23 17:00 1")
 	d.restart(time.Hour) // told is told
 	d.pass(time.Hour)
@@ -204,7 +204,7 @@ func TestMissedHours(t *testing.T) {
 	d.pass(time.Hour)
 	d.expect()
 	d.restart(0)
-	d.pass(6*time.Hour + time.Minute)
+	d.pass(6*time.Hour + tellAfter)
 	d.expect("alice 11-25 09:00 1")
 
 	// Asleep, which is no restart.
@@ -221,10 +221,72 @@ func TestStartInTheMidstOfTelling(t *testing.T) {
 	d.pass(0)
 	d.jump(time.Hour)
 	d.ran += time.Hour
-	d.begin("2026-11-23 09:00")
+	d.begin(t.Context(), "2026-11-23 09:00")
+	d.writeDown()
 	d.restart(0)
-	d.pass(5*time.Hour + time.Second)
+	d.pass(5*time.Hour + tellAfter + time.Second)
 	d.expect("alice 11-23 14:00 1")
+}
+
+// TestStartBeforeTelling is killed between settling and telling: everybody is told
+// after the start, and that once, as of then.
+func TestStartBeforeTelling(t *testing.T) {
+	for _, test := range []struct {
+		now  string
+		down time.Duration
+		want string
+	}{
+		{"2026-11-23 08:59", 0, "alice 11-23 09:00 1"},
+		{"2026-11-23 08:59", 2 * time.Hour, "alice 11-23 09:00 1"},
+		{"2026-11-23 08:59", 6 * time.Hour, "alice 11-23 14:00 1"}, // two are one
+		{"2026-11-23 08:59", 20 * time.Hour, "alice 11-23 09:00 1"},
+		{"2026-11-23 23:57", time.Minute, "alice 11-23 23:58 1"},
+	} {
+		d := newNotifyDesk(t, "UTC", test.now, "09:00", "14:00", "23:58")
+		d.work = func(context.Context, *roster.Member) (bool, error) { return false, nil }
+		d.start()
+		d.pass(tellAfter)
+		d.work = func(context.Context, *roster.Member) (bool, error) { return true, nil }
+		d.restart(test.down)
+		d.pass(time.Hour)
+		d.expect(test.want)
+		d.restart(0)
+		d.pass(time.Hour)
+		d.expect()
+	}
+}
+
+// TestTimeOfTellingTellsOfNoWork has a search that takes its time if there is no
+// work, also so long that it is given up.
+func TestTimeOfTellingTellsOfNoWork(t *testing.T) {
+	for _, takes := range []time.Duration{3 * time.Second, settleTime} {
+		at := func(work bool) (sent time.Time) {
+			d := newNotifyDesk(t, "UTC", "2026-11-23 07:58", "08:00")
+			d.start()
+			d.always = true
+			d.work = func(context.Context, *roster.Member) (bool, error) {
+				if !work {
+					d.jump(takes)
+					d.ran += takes
+				}
+				return work, nil
+			}
+			send := d.recipients[0].send
+			d.recipients[0].send = func(ctx context.Context, n notice) error {
+				sent = d.wall
+				return send(ctx, n)
+			}
+			d.pass(10 * time.Minute)
+			if len(d.told) != 1 {
+				t.Fatal(d.told)
+			}
+			return sent
+		}
+		want := time.Date(2026, 11, 23, 8, 5, 0, 0, time.UTC)
+		if a, b := at(true), at(false); !a.Equal(want) || !b.Equal(want) {
+			t.Errorf("with work it is sent at %s, without at %s", a.Format("15:04:05"), b.Format("15:04:05"))
+		}
+	}
 }
 
 // TestClockJumps sets the clock forth and back: no hour of a day is told twice,
@@ -240,17 +302,27 @@ func TestClockJumps(t *testing.T) {
 	}
 	d.expect()
 	d.jump(-30 * day)
-	d.pass(time.Minute)
+	d.pass(tellAfter + time.Minute)
 	d.expect("alice 10-24 09:00 1")
 	d.jump(30 * day)
 	d.pass(calm)
 	d.expect()
 	d.jump(75 * 365 * day) // by mistake, and put right
-	d.pass(calm)
+	d.pass(2 * calm)
 	d.jump(-75 * 365 * day)
 	d.told = nil
 	d.pass(day)
 	d.expect("alice 11-23 14:00 1", "alice 11-24 09:00 1")
+
+	// Set back between settling and telling, and forth.
+	for _, by := range []time.Duration{-3 * time.Hour, 3 * time.Hour, 40 * time.Hour} {
+		d = newNotifyDesk(t, "UTC", "2026-11-23 08:59", "09:00")
+		d.start()
+		d.pass(2 * time.Minute)
+		d.jump(by)
+		d.pass(calm - time.Minute)
+		d.expect("alice 11-23 09:00 1")
+	}
 
 	// A clock gone mad: a day every second.
 	d = newNotifyDesk(t, "UTC", "2026-11-23 12:00", "09:00")
@@ -268,7 +340,7 @@ func TestAsManyHoursAsNeededAreRemembered(t *testing.T) {
 	d := newNotifyDesk(t, "UTC", "2026-11-23 08:59", "09:00")
 	d.start()
 	d.state.Done = make([]string, maxDone)
-	d.pass(time.Minute)
+	d.pass(time.Minute + tellAfter)
 	d.pass(0)
 	if n := len(d.state.Done); n != maxDone || d.state.Done[n-1] != "2026-11-23 09:00" {
 		t.Errorf("%d are, up to %s", n, d.state.Done[n-1])
@@ -297,6 +369,22 @@ func TestNobodyIsToldWhatIsNotWrittenDown(t *testing.T) {
 	d.restart(0)
 	d.pass(time.Hour)
 	d.expect()
+
+	// Away only when they are to be told.
+	d.pass(day - 2*time.Hour)
+	for d.settled == "" {
+		d.pass(time.Minute)
+	}
+	if err := os.Rename(folder, folder+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	d.pass(calm)
+	d.expect()
+	if err := os.Rename(folder+"-away", folder); err != nil {
+		t.Fatal(err)
+	}
+	d.pass(2 * calm)
+	d.expect("alice 11-24 09:00 1")
 }
 
 func TestDamagedStateMakesUpForNothing(t *testing.T) {
@@ -326,7 +414,7 @@ func TestWhoIsTold(t *testing.T) {
 		return m.Name() == "alice" || m.Name() == "carol", nil
 	}
 	d.start()
-	d.pass(time.Minute)
+	d.pass(time.Minute + tellAfter)
 	d.pass(0)
 	d.expect("carol 11-23 09:00 1", "alice 11-23 09:00 1")
 	d.always = true
@@ -346,13 +434,12 @@ func TestWhoIsTold(t *testing.T) {
 	}
 }
 
-// TestEverythingIsSettledBeforeAnybodyIsTold has work come while members are
-// being told: nobody hears of it before the next hour.
-func TestEverythingIsSettledBeforeAnybodyIsTold(t *testing.T) {
+// TestEverythingIsSettledAtTheHour has work come before members are told: nobody hears of it before the next hour.
+func TestEverythingIsSettledAtTheHour(t *testing.T) {
 	d := newNotifyDesk(t, "UTC", "2026-11-23 08:59", "09:00")
 	d.name("alice", "bob")
 	d.work = func(_ context.Context, m *roster.Member) (bool, error) {
-		return m.Name() == "alice" || len(d.told) > 0, nil
+		return m.Name() == "alice" || d.wall.Minute() > 0, nil
 	}
 	d.start()
 	d.pass(2 * time.Hour)
@@ -374,7 +461,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 	d.fails["alice"] = errors.New("the mail server is down")
 	d.fails["bob"] = finalError{errors.New("the mail server refuses bob@city.example")}
 	d.start()
-	d.pass(time.Minute)
+	d.pass(time.Minute + tellAfter)
 	d.pass(0)
 	d.expect("carol 11-23 09:00 1")
 	want := []outcome{{"alice", "mail", "the mail server is down"}, {"bob", "mail", "the mail server refuses the address of bob"}}
@@ -427,7 +514,7 @@ func TestStruckMeanwhile(t *testing.T) {
 	d := newNotifyDesk(t, "UTC", "2026-11-23 08:59", "09:00")
 	d.fails["alice"] = errors.New("down")
 	d.start()
-	d.pass(2 * time.Minute)
+	d.pass(tellAfter + 2*time.Minute)
 	d.org.Strike("alice")
 	d.org.Install()
 	delete(d.fails, "alice")
@@ -443,7 +530,7 @@ func TestWorkThatCannotBeFoundOut(t *testing.T) {
 	d.work = func(context.Context, *roster.Member) (bool, error) { return false, errors.New("the disk is gone") }
 	d.always = true
 	d.start()
-	d.pass(2 * time.Minute)
+	d.pass(tellAfter + time.Minute)
 	d.expect()
 	if want := []outcome{{"alice", "mail", "whether there is work could not be found out"}}; !slices.Equal(d.state.Failed, want) {
 		t.Errorf("%q", d.state.Failed)
@@ -452,7 +539,7 @@ func TestWorkThatCannotBeFoundOut(t *testing.T) {
 		t.Errorf("the log says %s", d.log.Bytes())
 	}
 	d.work = func(context.Context, *roster.Member) (bool, error) { return false, nil }
-	d.pass(2 * time.Minute)
+	d.pass(4 * time.Minute)
 	d.expect("alice 11-23 09:00 0")
 }
 
@@ -469,6 +556,11 @@ func TestStopWhileTelling(t *testing.T) {
 	d.start()
 	d.jump(day)
 	d.step(ctx)
+	d.jump(tellAfter)
+	d.step(ctx)
+	if ctx.Err() == nil {
+		t.Fatal("nobody was told")
+	}
 	d.expect()
 	if len(d.state.Failed) > 0 || strings.Contains(string(d.log.Bytes()), "not delivered") {
 		t.Errorf("%v, %s", d.state.Failed, d.log.Bytes())

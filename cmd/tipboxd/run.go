@@ -35,21 +35,27 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 	log    *slog.Logger
+
+	tellAfter time.Duration // see notifier
 }
 
 // run is the program. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return (&app{ctx, stdout, stderr, newLog(stderr), tellAfter}).run(args)
+}
+
+func (a *app) run(args []string) int {
 	var c commands
 	exited := -1
 	parser, err := kong.New(&c,
 		kong.Name("tipboxd"),
 		kong.Description("The tip service. Results go to standard output, everything else to standard error."),
-		kong.Writers(stdout, stderr),
+		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(status int) { exited = status }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
-		fmt.Fprintln(stderr, "tipboxd:", err)
+		fmt.Fprintln(a.stderr, "tipboxd:", err)
 		return exitFailed
 	}
 	k, err := parser.Parse(args)
@@ -57,11 +63,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exited // --help
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "tipboxd: %s\nTry: tipboxd --help\n", err)
+		fmt.Fprintf(a.stderr, "tipboxd: %s\nTry: tipboxd --help\n", err)
 		return exitUsage
 	}
-	if err := k.Run(&app{ctx, stdout, stderr, newLog(stderr)}); err != nil {
-		fmt.Fprintf(stderr, "tipboxd: %s\n", err)
+	if err := k.Run(a); err != nil {
+		fmt.Fprintf(a.stderr, "tipboxd: %s\n", err)
 		return exitFailed
 	}
 	return exitDone

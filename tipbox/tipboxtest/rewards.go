@@ -92,13 +92,21 @@ func (o *Org) Decide(name, tip string, a tipbox.Act) {
 	}
 }
 
-// Issue signs the vouchers that a source claims.
+// Issue signs the vouchers that a source claims, or orders the payout.
 func (o *Org) Issue(name, tip string, award int) {
 	o.t.Helper()
 	var signatures [][]byte
-	for _, a := range o.OpenAward(name, tip).Case.Awards {
+	opened := o.OpenAward(name, tip)
+	for _, a := range opened.Case.Awards {
 		if a.Number != award {
 			continue
+		}
+		if a.State == tipbox.AwardPayable {
+			order, err := opened.Order(o.Key(name).SigningKey, o.Service.Today(), award)
+			if err != nil {
+				o.t.Fatal(err)
+			}
+			signatures = append(signatures, order)
 		}
 		for _, r := range a.Claim.Requests {
 			signature, err := IssuingKey(o.t, r.Denomination).Sign(r.Blinded)

@@ -145,8 +145,12 @@ func (o *Org) Enter(name string, m *roster.Member) {
 		o.t.Fatal(err)
 	}
 	m.CardText = card.Text
+	fresh := len(o.draft.Ever(name)) == 0
 	if err := o.draft.Add(m, o.draft.Day); err != nil {
 		o.t.Fatal(err)
+	}
+	if fresh {
+		m.Since = "" // wherever the test's clock stands
 	}
 }
 
