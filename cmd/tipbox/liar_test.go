@@ -32,7 +32,6 @@ type lie struct {
 	says  []string // what the member is told, besides exit status 1
 
 	newcomer bool // who has not seen the truth before
-
 }
 
 const (
