@@ -170,7 +170,7 @@ func (e *caseEntry) more() string {
 	case e.Member != "":
 		add("to %s", e.Member)
 	case e.Sequence != 0:
-		add("number %d of all that sources sent", e.Sequence)
+		add("%d in the order of arrival", e.Sequence)
 	case e.Recuse:
 		add("takes no part")
 	case e.Terms != nil:
