@@ -232,8 +232,8 @@ func TestSendersTogetherLeaveTheReserve(t *testing.T) {
 		t.Cleanup(d.Abort)
 	}
 	wg.Wait()
-	if n := refused.Load(); n == 0 || n == 12 {
-		t.Errorf("%d of 12 were refused", n)
+	if refused.Load() == 0 { // all of them may be, if they come on alike
+		t.Error("none was refused")
 	}
 	// What was announced to the disk and not written yet is not in its count.
 	if got := least.Load(); got < reserve-2<<20 {
