@@ -127,6 +127,9 @@ func (s *Service) retainTip(ctx context.Context, id, day string) (bool, error) {
 	if !over(t.State, t.From) || t.Hold || c.latestDay() >= day || foldCase(c.events, t.Channel, s.Roster()).awaitsAward(s.Today()) {
 		return false, nil
 	}
+	if kase := foldCase(c.events, t.Channel, s.Roster()); kase.torn && len(t.Awards) > 0 {
+		return false, fmt.Errorf("tip %s: an entry is lost, and with it whether its award was claimed: %w", id, store.ErrCorrupt)
+	}
 	if c.last().lost {
 		return false, fmt.Errorf("tip %s: the day of its last message is lost: %w", id, store.ErrCorrupt)
 	}

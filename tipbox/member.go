@@ -354,6 +354,9 @@ func (s *Service) Append(ctx context.Context, m *roster.Member, id string, note,
 	if err := kase.apply(e); err != nil {
 		return err
 	}
+	if e.Action == ActionErase && kase.torn && len(t.Awards) > 0 {
+		return against(RuleAward, "an entry of the case is lost, and with it whether its award was claimed: have it restored from a backup")
+	}
 	if e.Action == ActionErase && t.Hold { // also where an event is lost
 		return against(RuleHold, "the case is on hold: tipbox release %s", e.Tip)
 	}

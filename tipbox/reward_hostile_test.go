@@ -405,3 +405,39 @@ func TestLateRefusalLeavesTimeForTheAppeal(t *testing.T) {
 		t.Error("erased on the day of the refusal, before the source could appeal")
 	}
 }
+
+// TestRuleErasesNoAwardWhereAnEntryIsLost loses the award and lets the retention rule run.
+func TestRuleErasesNoAwardWhereAnEntryIsLost(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{KeepDays: 30})
+	o.Rewards()
+	code := o.Submit("They keep a second book.")
+	tip := o.Inbox("alice")[0].Tip
+	closeCase(o, tip)
+	collect(o, tip, 150_000)
+	o.Act("alice", tip, award(150_000, 6_000, 6_000, 400))
+	n := lastAward(t, o, tip).Number
+	for _, name := range []string{"peter", "paula"} {
+		o.Decide(name, tip, rApprove(n))
+	}
+	rLose(t, o, tip, n)
+	t.Run("rule", func(t *testing.T) {
+		o.Clock.Advance(40 * aDay)
+		erased, err := o.Service.Retain(ctx)
+		if erased > 0 {
+			t.Errorf("erased, 50 days before the window's end (%v)", err)
+		}
+	})
+	_, err := o.Service.Thread(ctx, code)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNobodyErasesAnAwardWhereAnEntryIsLost has a member erase it.
+func TestNobodyErasesAnAwardWhereAnEntryIsLost(t *testing.T) {
+	o, _, tip, _ := newGranted(t)
+	rLose(t, o, tip, 3)
+	if err := o.TryAct("alice", tip, tipbox.Act{Action: tipbox.ActionErase}); err == nil {
+		t.Error("alice erased a tip with an award that is to be claimed")
+	}
+}
