@@ -227,7 +227,7 @@ func hint(err error) string {
 	case errors.Is(err, tipbox.ErrRule):
 		return "What may be done, by whom and when: tipbox case --help"
 	case errors.Is(err, roster.ErrPromise):
-		return "A schedule that was signed stays as it is. Enter other terms with another id and a later day: tipbox roster schedule FILE"
+		return "What was signed and has begun stays as it is. Enter other terms from a later day on: tipbox roster schedule FILE (with another id), tipbox roster rule CHANNEL --since DAY"
 	case errors.Is(err, tipbox.ErrNotFound):
 		return "See which tips you can read: tipbox inbox"
 	}
