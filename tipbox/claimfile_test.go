@@ -138,7 +138,14 @@ func resigned(t *testing.T, code *receipt.Code, note []byte, change func(event m
 		t.Fatal(err)
 	}
 	change(event)
+	spelled := new(tipbox.Event) // in the order of its fields
 	changed, err := json.Marshal(event)
+	if err == nil {
+		err = json.Unmarshal(changed, spelled)
+	}
+	if err == nil {
+		changed, err = json.Marshal(spelled)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
