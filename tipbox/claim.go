@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tipbox/crypto/receipt"
 	"tipbox/crypto/roster"
@@ -193,25 +194,38 @@ func voucherSeed(code *receipt.Code, award, index int) [32]byte {
 	return [32]byte(code.Derive(fmt.Sprintf("voucher %d %d", award, index), 32))
 }
 
-// blindRequests asks for the fewest vouchers that come to the award, of the
-// denominations that are in force.
+// blindRequests asks for vouchers that come to the award, as few as may be.
 func blindRequests(code *receipt.Code, number int, award *AwardTerms, r *roster.Roster, today, root string) ([]BlindRequest, error) {
-	var requests []BlindRequest
-	rest := award.Amount
-	for _, d := range voucher.Issued(r.Denominations, award.Currency, today) { // the largest first
-		for rest >= d.Amount && len(requests) < MaxVouchers {
-			request, err := voucher.Blind(d, voucherSeed(code, number, len(requests)), root)
-			if err != nil {
-				return nil, err
-			}
-			requests = append(requests, BlindRequest{d.ID, request.Blinded})
-			rest -= d.Amount
-		}
-	}
-	if rest > 0 {
+	chosen := voucher.Choose(goodFor(r, award, today), award.Amount, MaxVouchers)
+	if chosen == nil {
 		return nil, fmt.Errorf("there are no vouchers that come to its amount: %w", ErrClaim)
 	}
+	requests := make([]BlindRequest, len(chosen))
+	for i, d := range chosen {
+		request, err := voucher.Blind(d, voucherSeed(code, number, i), root)
+		if err != nil {
+			return nil, err
+		}
+		requests[i] = BlindRequest{d.ID, request.Blinded}
+	}
 	return requests, nil
+}
+
+// goodFor are the denominations that an award can be claimed in on a day: those that
+// are paid for as long again as the source had for the claim, which counts from the
+// day on which an approver signs.
+func goodFor(r *roster.Roster, award *AwardTerms, day string) []voucher.Denomination {
+	good := lasting(r, award, day)
+	return slices.DeleteFunc(voucher.Issued(r.Denominations, award.Currency, day), func(d voucher.Denomination) bool { return d.Until < good })
+}
+
+// lasting is the day up to which a voucher that is claimed for the award must be paid.
+func lasting(r *roster.Roster, award *AwardTerms, day string) string {
+	s := r.Schedule(award.Schedule)
+	if s == nil {
+		return day
+	}
+	return ClaimBy(s, day, 0)
 }
 
 // Vouchers makes the vouchers of an award that was claimed so and issued: the same
