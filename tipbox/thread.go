@@ -49,6 +49,8 @@ type ThreadAward struct {
 	Expired  bool      // it is past
 	Final    bool      // refused for good
 	Choice   string    // of one that was claimed
+	Again    bool      // it was claimed, and can be claimed anew: details to be corrected, or what cannot be issued or paid any more
+	Lost     bool      // it must be: nobody can pay what was claimed
 }
 
 // awards are what the source is told of the case's awards: not of those that
@@ -66,6 +68,7 @@ func (s *Service) awards(c *Case) (awards []ThreadAward) {
 		t.Warn = t.ClaimBy != "" && !t.Expired && s.Today() >= WarnFrom(schedule, t.ClaimBy)
 		if a.Claim != nil {
 			t.Choice = a.Claim.Choice
+			t.Again, t.Lost = s.again(c, a), s.lost(c, a)
 		}
 		awards = append(awards, t)
 	}
