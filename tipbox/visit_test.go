@@ -324,6 +324,37 @@ func TestADamagedVisitIsAsGoodAsNoneAndIsNotLogged(t *testing.T) {
 	}
 }
 
+// meanwhile does something while a write is under way, once.
+type meanwhile struct {
+	store.Store
+	do func()
+}
+
+func (m *meanwhile) Apply(ctx context.Context, changes ...store.Change) error {
+	if do := m.do; do != nil {
+		m.do = nil
+		do()
+	}
+	return m.Store.Apply(ctx, changes...)
+}
+
+func TestAVisitWhileTheDayBeforeIsWrittenIsKept(t *testing.T) {
+	m := &meanwhile{Store: mem.New()}
+	o := tipboxtest.New(t, tipboxtest.Config{Store: m})
+	code := o.Submit("one")
+	lastUsed(t, o.Service, code)
+	m.do = func() {
+		o.Clock.Advance(aDay)
+		lastUsed(t, o.Service, code)
+	}
+	flush(t, o.Service, true)
+	o.Clock.Advance(aDay)
+	flush(t, o.Service, false)
+	if got := lastUsed(t, again(t, o), code); got != "2026-11-23" {
+		t.Errorf("last used on %q", got)
+	}
+}
+
 func TestVisitsWhileOthersAreWrittenAreNotLost(t *testing.T) {
 	o := tipboxtest.New(t, tipboxtest.Config{})
 	var codes []*receipt.Code
