@@ -58,6 +58,7 @@ func TestStories(t *testing.T) {
 			"claim":    claimCommand,
 			"appeal":   appealCommand,
 			"vouchers": vouchersCommand,
+			"later":    laterCommand,
 			"nocanary": noCanaryCommand,
 			"random":   randomCommand,
 			"mode":     modeCommand,
