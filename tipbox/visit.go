@@ -32,6 +32,7 @@ import (
 //     nothing joins it to a tip, a mailbox or another record. Who has the disk, and
 //     copies of it, learns how many codes were used on a day, and which of the
 //     unknown ones come again.
+//     What was written over stays in the store's file until that is compacted.
 //   - Records do not go with their tips, which they are not known to be of. One fades
 //     when its code was not used for two whole years. For that the year of the last
 //     use is in the clear; a month would be nearer to what tips have in the clear.
