@@ -31,7 +31,8 @@ type AwardLine struct {
 	Claimed  string     `json:"claimed,omitempty"`
 	Issued   string     `json:"issued,omitempty"`
 	Choice   string     `json:"choice,omitempty"`
-	Votes    int        `json:"votes"` // approvers that it takes
+	Of       int        `json:"of,omitempty"` // the award that it is a part of
+	Votes    int        `json:"votes"`        // approvers that it takes
 	Approved []string   `json:"approved,omitempty"`
 
 	Vouchers map[string]int `json:"vouchers,omitempty"` // how many of each denomination were claimed
@@ -41,7 +42,7 @@ func (c *Case) awardLines() (lines []AwardLine) {
 	for _, a := range c.Awards {
 		line := AwardLine{
 			Number: a.Number, State: a.State, Schedule: a.Terms.Schedule, Currency: a.Terms.Currency, Amount: a.Terms.Amount,
-			Granted: a.Granted, ClaimBy: c.ClaimBy(a), Claimed: a.Claimed, Issued: a.Issued, Votes: a.Votes, Approved: append([]string(nil), a.Approved...),
+			Granted: a.Granted, ClaimBy: c.ClaimBy(a), Claimed: a.Claimed, Issued: a.Issued, Of: a.Of, Votes: a.Votes, Approved: append([]string(nil), a.Approved...),
 		}
 		if a.Claim != nil {
 			line.Choice = a.Claim.Choice

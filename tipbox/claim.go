@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tipbox/crypto/receipt"
 	"tipbox/crypto/roster"
@@ -27,7 +28,7 @@ type Claim struct {
 // MaxDetails is the most characters of payment details.
 const MaxDetails = 2000
 
-// Claim claims an award of the thread that the code opens. When it returns nil
+// Claim claims an award of the thread that the code opens, or the part that it is for. When it returns nil
 // the claim is durable. The same claim made twice is one. Errors: ErrClaim,
 // ErrEmpty, ErrTooLong, ErrNoThread, ErrConflict, or the store's.
 func (s *Service) Claim(ctx context.Context, code *receipt.Code, claim Claim) error {
@@ -100,7 +101,7 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 		return err
 	}
 	for range tries {
-		id, _, _, err := s.find(ctx, code)
+		id, part, _, _, err := s.findBox(ctx, code.Locator())
 		if err != nil {
 			return err
 		}
@@ -113,11 +114,11 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 		}
 		current := s.Roster()
 		kase := foldCase(c.events, t.Channel, current)
-		a := kase.award(award)
+		a := kase.own(award, part)
 		if a == nil {
-			return fmt.Errorf("there is no award %d: %w", award, ErrClaim)
+			return fmt.Errorf("there is no award %d for this code: %w", award, ErrClaim)
 		}
-		if done(a, action, choice) {
+		if done(kase, a, action, choice) {
 			return nil // sent twice
 		}
 		e, err := c.next(action, s.Today())
@@ -138,7 +139,7 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 		if err := kase.sure(e); err != nil {
 			return fmt.Errorf("%w: %w", ErrClaim, err)
 		}
-		if action == ActionClaim && kase.Expired(a, s.Today()) {
+		if action != ActionAppeal && kase.Expired(a, s.Today()) {
 			return fmt.Errorf("the award was to be claimed by %s: %w", kase.ClaimBy(a), ErrClaim)
 		}
 		if err := kase.apply(e); err != nil {
@@ -164,7 +165,10 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 }
 
 // done reports whether the source has done just that to the award already.
-func done(a *Award, action Action, choice string) bool {
+func done(kase *Case, a *Award, action Action, choice string) bool {
+	if action == ActionPart {
+		return slices.ContainsFunc(kase.parts(a), func(part *Award) bool { return part.Part.asked() == choice })
+	}
 	return action == ActionClaim && a.Claim != nil && a.Claim.Choice == choice || action == ActionAppeal && a.State == AwardAppealed
 }
 
@@ -218,7 +222,7 @@ func blindRequests(code *receipt.Code, number int, award *AwardTerms, r *roster.
 // ones at every call.
 func (s *Service) Vouchers(ctx context.Context, code *receipt.Code, award int) ([]*voucher.Voucher, error) {
 	defer s.brief()()
-	id, _, _, err := s.find(ctx, code)
+	id, part, _, _, err := s.findBox(ctx, code.Locator())
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +230,7 @@ func (s *Service) Vouchers(ctx context.Context, code *receipt.Code, award int) (
 	if err != nil {
 		return nil, err
 	}
-	a := foldCase(c.events, t.Channel, s.Roster()).award(award)
+	a := foldCase(c.events, t.Channel, s.Roster()).own(award, part)
 	if a == nil || a.State != AwardIssued {
 		return nil, fmt.Errorf("award %d is not issued: %w", award, ErrClaim)
 	}
