@@ -116,6 +116,8 @@ func (o *OpenedTip) Prepare(name, today string, a Act) (*Unsigned, error) {
 		err = o.checkTerms(e.Number, e.Day, a.Terms, a.Detail)
 	case ActionApprove:
 		err = o.CheckAward(a.Award)
+	case ActionIssue:
+		err = o.checkIssue(a.Award, today)
 	}
 	if err != nil {
 		return nil, err

@@ -173,9 +173,12 @@ type tipRecord struct {
 	Read    bool      `json:"read"` // a member has fetched it
 	Head    string    `json:"head"` // SHA-256 of the last event's note, hex: the chain goes on from here if that is damaged
 
-	Bytes      int `json:"bytes"`       // of all sealed messages
-	Replies    int `json:"replies"`     // messages of the desk's
-	ReplyBytes int `json:"reply_bytes"` // of the desk's sealed messages
+	// What fills the thread: see take.
+	Bytes        int `json:"bytes"`                   // of all sealed messages but those about awards
+	Replies      int `json:"replies"`                 // entries of the desk's, likewise
+	ReplyBytes   int `json:"reply_bytes"`             // of the desk's sealed messages, likewise
+	AwardEntries int `json:"award_entries,omitempty"` // entries about awards
+	AwardBytes   int `json:"award_bytes,omitempty"`   // of their sealed messages
 
 	Parts []store.Key `json:"parts,omitempty"` // the mailboxes of awards' parts
 
