@@ -49,6 +49,9 @@ func (p *PartTerms) validate() error {
 	return nil
 }
 
+// MostPart is the largest part that can be made: something is left.
+func (a *ThreadAward) MostPart() int64 { return max(a.Amount-a.Schedule.Unit, 0) }
+
 // parts are those of an award, in their order.
 func (c *Case) parts(of *Award) (parts []*Award) {
 	for _, a := range c.Awards {
