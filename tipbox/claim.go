@@ -36,7 +36,7 @@ const MaxDetails = 2000
 func (s *Service) Claim(ctx context.Context, code *receipt.Code, claim Claim) error {
 	defer s.brief()()
 	once := claim.once(code)
-	return s.sourceEvent(ctx, code, ActionClaim, claim.Award, once, func(a *Award, e *Event, t *loadedTip) (changes []store.Change, sealed []byte, err error) {
+	return s.sourceEvent(ctx, code, ActionClaim, claim.Award, once, func(_ *Case, a *Award, e *Event, t *loadedTip) (changes []store.Change, sealed []byte, err error) {
 		var details []byte
 		e.Claim, details, err = claim.terms(code, &a.Terms, s.Roster(), s.Today(), s.cfg.Root)
 		if err != nil {
@@ -153,13 +153,13 @@ func (s *Service) Appeal(ctx context.Context, code *receipt.Code, award int, lan
 	if err != nil {
 		return err
 	}
-	return s.sourceEvent(ctx, code, ActionAppeal, award, "", func(_ *Award, e *Event, t *loadedTip) ([]store.Change, []byte, error) {
+	return s.sourceEvent(ctx, code, ActionAppeal, award, "", func(c *Case, a *Award, e *Event, t *loadedTip) ([]store.Change, []byte, error) {
 		to, err := seal.ParseRecipient(t.Key)
 		if err != nil {
 			return nil, nil, err
 		}
 		recipients := []*seal.Recipient{to}
-		for _, m := range s.Roster().With(roster.Approver) {
+		for _, m := range c.deciders(a, t.LeftOut) { // others decide now, and they alone read it
 			recipients = append(recipients, m.Card.Recipient)
 		}
 		sealed, err := seal.Message(encode(document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Lang: cut(lang, 35), Text: text}), recipients...)
@@ -171,7 +171,7 @@ func (s *Service) Appeal(ctx context.Context, code *receipt.Code, award int, lan
 // the event in, and returns what is written with it and what it seals. Once tells
 // claims and parts apart.
 func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Action, award int, once string,
-	compose func(*Award, *Event, *loadedTip) ([]store.Change, []byte, error)) error {
+	compose func(*Case, *Award, *Event, *loadedTip) ([]store.Change, []byte, error)) error {
 	key, err := roster.SigningKeyFrom(SourceName, code.SigningKey())
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 			return err
 		}
 		e.By, e.Award = SourceName, award
-		changes, sealed, err := compose(a, e, t)
+		changes, sealed, err := compose(kase, a, e, t)
 		if err != nil {
 			return err
 		}

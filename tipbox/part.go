@@ -130,7 +130,7 @@ func (s *Service) Part(ctx context.Context, code *receipt.Code, award, index int
 		return nil, err
 	}
 	terms := &PartTerms{Index: index, Amount: amount, Verifier: key.Verifier(), Box: boxHash(part.Locator())}
-	err = s.sourceEvent(ctx, code, ActionPart, award, terms.asked(), func(_ *Award, e *Event, _ *loadedTip) ([]store.Change, []byte, error) {
+	err = s.sourceEvent(ctx, code, ActionPart, award, terms.asked(), func(_ *Case, _ *Award, e *Event, _ *loadedTip) ([]store.Change, []byte, error) {
 		e.Part = terms
 		return []store.Change{store.Create(terms.box(), partValue(e.Tip, e.Number))}, nil, nil
 	})

@@ -21,6 +21,7 @@ const (
 	ActionAppeal  Action = "appeal"  // by the source: has other approvers look at a refusal, once
 	ActionClaim   Action = "claim"   // by the source: takes the award, waives it or gives it away
 	ActionPart    Action = "part"    // by the source: makes a part of it an award with a code of its own
+	ActionInform  Action = "inform"  // by an investigator: shows the reasons to approvers who came later
 	ActionIssue   Action = "issue"   // by an approver: signs the vouchers that were claimed, blindly, or orders the payout
 )
 
@@ -228,6 +229,8 @@ func (c *Case) checkAward(e *Event) error {
 		case a.State == AwardAppealed && slices.Contains(a.Refused, e.By):
 			return against(RuleOtherEyes, "%s decided what the source appeals against, so others must", e.By)
 		}
+	case ActionInform:
+		return is(AwardProposed, AwardAppealed)
 	case ActionIssue:
 		if a.unordered() {
 			return c.checkOrder(e, a)
@@ -448,7 +451,7 @@ func (c *Case) released(day string) {
 // validateAward checks the form of what an event says of an award.
 func (e *Event) validateAward() error {
 	fail := func(what string) error { return fmt.Errorf("%s: %w", what, ErrInvalid) }
-	about := slices.Contains([]Action{ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionPart, ActionIssue}, e.Action)
+	about := slices.Contains([]Action{ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionPart, ActionInform, ActionIssue}, e.Action)
 	switch {
 	case (e.Action == ActionAward) != (e.Terms != nil):
 		return fail("terms of an award")
@@ -532,7 +535,7 @@ func validPayout(id string) bool { return ValidTipID(id) }
 
 // aboutAward reports whether the action is about awards.
 func aboutAward(a Action) bool {
-	return slices.Contains([]Action{ActionAward, ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionPart, ActionIssue}, a)
+	return slices.Contains([]Action{ActionAward, ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionPart, ActionInform, ActionIssue}, a)
 }
 
 // unsure reports whether an event is lost that may have been about that award.
@@ -575,8 +578,8 @@ func (s *Service) checkShares(ctx context.Context, t *loadedTip, kase *Case, e *
 		}
 		there := foldCase(c.events, other.Channel, s.Roster())
 		switch {
-		case e.Action != ActionAward && there.acted[e.By]:
-			return against(RuleOtherEyes, "%s had a part in tip %s, which shares the award, so others must decide about it", e.By, share.Tip)
+		case (e.Action == ActionApprove || e.Action == ActionRefuse) && (there.acted[e.By] || other.leftOutName(s.Roster(), e.By)): // nobody is told which
+			return against(RuleOtherEyes, "%s had a part in tip %s, which shares the award, or is kept from it, so others must decide about it", e.By, share.Tip)
 		case i == 0 && there.alike(terms) < kase.alike(terms)+proposes(e):
 			return against(RuleAward, "no such award is proposed in tip %s, which came first", share.Tip)
 		case i > 0 && e.Action == ActionApprove && there.alike(terms) == 0:

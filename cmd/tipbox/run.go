@@ -57,6 +57,7 @@ type commands struct {
 	Reverify reverifyCmd `cmd:"" help:"Have others look at a case again."`
 	Award    awardCmd    `cmd:"" help:"Propose an award for the source of a case."`
 	Awards   awardsCmd   `cmd:"" help:"List the awards that approvers have to decide."`
+	Inform   informCmd   `cmd:"" help:"Show the reasons of an award to approvers who came later."`
 	Approve  approveCmd  `cmd:"" help:"Grant an award."`
 	Refuse   refuseCmd   `cmd:"" help:"Refuse an award, and tell the source why."`
 	Issue    issueCmd    `cmd:"" help:"Sign the vouchers that sources claim, and order payouts."`
