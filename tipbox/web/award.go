@@ -44,6 +44,9 @@ func (s *site) awards(p *page, thread *tipbox.Thread, code *receipt.Code, sent f
 	for _, a := range thread.Awards {
 		v := awardView{pageLanguage: p.pageLanguage, ThreadAward: a, Session: session, Money: p.money(a.Amount, a.Schedule), Key: awardKey(a)}
 		v.sharing = p.sharing(a, sent)
+		if thread.Part != 0 && v.Key == "award.granted" {
+			v.Key = "part.granted"
+		}
 		v.Correctable = a.Again && a.Choice == tipbox.ClaimDetails
 		v.Claimable = a.State == tipbox.AwardGranted && !a.Expired || a.Again && !v.Correctable
 		v.Appealable = a.State == tipbox.AwardRefused && !a.Final
