@@ -57,6 +57,7 @@ func TestStories(t *testing.T) {
 			"join":     joinCommand,
 			"claim":    claimCommand,
 			"appeal":   appealCommand,
+			"part":     partCommand,
 			"vouchers": vouchersCommand,
 			"later":    laterCommand,
 			"nocanary": noCanaryCommand,

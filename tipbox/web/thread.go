@@ -81,12 +81,17 @@ func (s *site) postThread(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, status, "code", p)
 }
 
-// renderThread shows the thread of a code. An error means that nothing was
-// shown yet. Sent is a message that was refused, if one was.
+// renderThread shows the thread of a code, or the part of an award that it is for. An error means that nothing was
+// shown yet. Sent is what was refused, if anything was.
 func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, p *page, code *receipt.Code, sent form) error {
 	thread, err := s.service.Thread(r.Context(), code)
 	if err != nil {
 		return err
+	}
+	awards := s.awards(p, thread, code, sent)
+	if thread.Part != 0 {
+		p.Title, p.Data = "part.title", struct{ Awards []awardView }{awards}
+		return s.render(w, status, "part", p)
 	}
 	title, kind := s.channel(p, thread.Channel)
 	p.Title = "thread.yours"
@@ -102,7 +107,7 @@ func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, 
 		thread, title, s.service.Session(code),
 		slices.ContainsFunc(thread.Messages, func(m tipbox.ThreadMessage) bool { return m.From == tipbox.FromDesk }),
 		stateKey(kind, thread.State),
-		p.awards(thread.Awards),
+		awards,
 		s.threadProof(code, thread),
 		s.messageForm(p, sent),
 	}
