@@ -272,6 +272,10 @@ func (c *checker) checkAll(ctx context.Context) error {
 			if err := decode(rec, &key); err != nil {
 				c.problem("%v", err)
 			}
+		case "visit":
+			if err := checkVisit(rec); err != nil {
+				c.problem("%v", err)
+			}
 		case "payout":
 			var p Payout
 			err := decode(rec, &p)

@@ -35,6 +35,7 @@ import (
 //	paid/KEY            a signed note: see Payment; KEY is of a voucher or payout
 //	erased/ID           erasure: who erased that tip
 //	form/ID             formKey
+//	visit/HASH          the year, and sealed the last two days on which a code was used: see visit.go
 //	meta/roster         roster.Mark of the newest roster installed
 //	meta/tips           what all tips' records are derived by: see Service.Derive
 //	meta/sequence       up to which number all are taken: see sequence
@@ -55,6 +56,7 @@ const (
 	prefixPayout      = store.Key("payout/")
 	prefixPaid        = store.Key("paid/")
 	prefixAwardFigure = store.Key("meta/award/")
+	prefixVisit       = store.Key("visit/")
 )
 
 func keyTip(id string) store.Key           { return prefixTip + store.Key(id) }

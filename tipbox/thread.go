@@ -24,6 +24,8 @@ type Thread struct {
 	Read     bool   // a member has fetched it
 	Messages []ThreadMessage
 	Awards   []ThreadAward
+	Proof    bool   // a Proof of it can be had
+	LastUsed string // the last day before today on which the code opened it, "" if none is known
 	Promised
 
 	// Part is the number of the award that the code is for and, if it is not 0, the
@@ -260,7 +262,7 @@ func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, erro
 	if err != nil {
 		return nil, err
 	}
-	thread := &Thread{Channel: t.Channel, Day: t.Day, Read: t.Read}
+	thread := &Thread{Channel: t.Channel, Day: t.Day, Read: t.Read, Proof: s.OffersProof(t.Channel)}
 	kase := foldCase(c.events, t.Channel, s.Roster())
 	thread.Promised = Promised{
 		kase.State, kase.AcknowledgeBy, kase.Acknowledged, kase.AnswerBy, kase.Answered, kase.Closed,
@@ -283,7 +285,8 @@ func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, erro
 		}
 		thread.Messages = append(thread.Messages, m)
 	}
-	return thread, nil
+	thread.LastUsed, err = s.visit(ctx, code)
+	return thread, err
 }
 
 func (s *Service) openReply(ctx context.Context, e *Event, id age.Identity) (string, error) {

@@ -22,7 +22,8 @@ func (*caseCmd) Help() string {
 		fmt.Fprintf(&table, "\n  %s: %s (%s; %s)", s.Action, s.Help, strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Roles), " ", " or "), "[]"), from)
 	}
 	return "Example: tipbox case k3f7qwzm2abcdefg\n\n" +
-		"Prints the state, the deadlines and every entry, all of it verified on this machine. What may be done, by whom and when:\n" + table.String()
+		"Prints the state, the deadlines and every entry, all of it verified on this machine. What may be done, by whom and when:\n" + table.String() +
+		"\n\nIn a channel of suggestions the source reads of the same steps in other words: received, screened (ack), adopted (accept), or not adopted, with your reasons (decline), and carried out (close)."
 }
 
 // A caseLine is a case as --json prints it.

@@ -173,17 +173,26 @@ func (a *app) receiptCode(path string) (*receipt.Code, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, err := receipt.Parse(string(data))
+	code, err := parseReceipt(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return code, nil
+}
+
+// parseReceipt reads a code, or a receipt as the site gives it, which has the code in
+// a line and text besides.
+func parseReceipt(text string) (*receipt.Code, error) {
+	code, err := receipt.Parse(text)
 	if err == nil {
 		return code, nil
 	}
-	// The receipt as the site gives it has the code in a line, and text besides.
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(text) {
 		if code, err := receipt.Parse(line); err == nil {
 			return code, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: %w", path, err)
+	return nil, err
 }
 
 // claim claims an award. If something else came between, it is signed anew.
