@@ -100,6 +100,9 @@ func (s *Service) Proof(ctx context.Context, code *receipt.Code) (p *Proof, note
 	if err != nil {
 		return nil, nil, err
 	}
+	if part != 0 {
+		return nil, nil, ErrNoThread // whoever has it sent no tip
+	}
 	if !s.OffersProof(t.Channel) {
 		return nil, nil, fmt.Errorf("a proof in channel %s: %w", t.Channel, ErrNotFound)
 	}
