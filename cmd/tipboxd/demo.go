@@ -22,6 +22,7 @@ type demoCmd struct {
 	Dir    string `help:"The folder of everything: server, root key and members." default:"tipbox-demo"`
 	Listen string `help:"Where sources' pages are served." default:"127.0.0.1:8080"`
 	Desk   string `help:"Where members' tools connect." default:"127.0.0.1:8081"`
+	confineFlags
 }
 
 func (*demoCmd) Help() string {
@@ -29,6 +30,7 @@ func (*demoCmd) Help() string {
 }
 
 func (c *demoCmd) Run(a *app) error {
+	a.keepMemory()
 	if _, err := os.Stat(filepath.Join(c.Dir, rosterName)); errors.Is(err, fs.ErrNotExist) {
 		if err := c.found(); err != nil {
 			return fmt.Errorf("making the demo in %s: %w", c.Dir, err)
@@ -39,7 +41,7 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	defer f.Close()
-	return a.serve(f, c.Listen, c.Desk, func(sources, members net.Addr) error {
+	return a.serve(f, c.RequireConfinement, c.Listen, c.Desk, func(sources, members net.Addr) error {
 		for _, m := range f.service.Roster().Members {
 			home := desk.Home(c.memberHome(m.Name()))
 			if err := home.Join(desk.HomeConfig{Desk: members.String(), Root: f.config.Root}, f.service.SignedRoster()); err != nil {

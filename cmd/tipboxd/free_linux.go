@@ -8,5 +8,5 @@ func freeSpace(folder string) (int64, error) {
 	if err := unix.Statfs(folder, &disk); err != nil {
 		return 0, err
 	}
-	return int64(disk.Bavail) * disk.Frsize, nil
+	return int64(disk.Bavail) * int64(disk.Frsize), nil
 }

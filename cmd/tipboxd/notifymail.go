@@ -49,7 +49,7 @@ func (m *mailer) send(ctx context.Context, address string, n notice) error {
 	if err != nil {
 		return err
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", m.server)
+	conn, err := newDialer().DialContext(ctx, "tcp", m.server)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -48,7 +47,7 @@ func (h *hook) send(ctx context.Context, n notice) error {
 	plain := new(http.Protocols) // HTTP/2 compresses heads, each to another length
 	plain.SetHTTP1(true)
 	transport := &http.Transport{
-		DialContext:            new(net.Dialer).DialContext,
+		DialContext:            newDialer().DialContext,
 		TLSClientConfig:        config,
 		Protocols:              plain,
 		DisableKeepAlives:      true,

@@ -37,11 +37,14 @@ type app struct {
 	log    *slog.Logger
 
 	tellAfter time.Duration // see notifier
+
+	confined bool    // a process that serves shuts itself in
+	missing  []error // of what keepMemory is to do
 }
 
 // run is the program. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return (&app{ctx, stdout, stderr, newLog(stderr), tellAfter}).run(args)
+	return (&app{ctx, stdout, stderr, newLog(stderr), tellAfter, true, nil}).run(args)
 }
 
 func (a *app) run(args []string) int {

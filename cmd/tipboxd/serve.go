@@ -22,21 +22,26 @@ import (
 
 type serveCmd struct {
 	Dir string `arg:"" help:"The server's folder." type:"existingdir"`
+	confineFlags
 }
 
 func (*serveCmd) Help() string {
 	return "Example: tipboxd serve /srv/tipbox\n\n" +
-		"It stops on an interrupt, after what is being received has come in, or half a minute. A newer roster.note is taken up while it runs."
+		"It stops on an interrupt, after what is being received has come in, or half a minute. A newer roster.note is taken up while it runs.\n\n" +
+		"From the first request on it can open no file but those of its folder and those that tipbox.toml names, start no program, " +
+		"and begin no connection but those of [notify]. It says what this machine cannot do of that, and goes on; " +
+		"with --require-confinement it does not start."
 }
 
 func (c *serveCmd) Run(a *app) error {
+	a.keepMemory()
 	go web.Preload()
 	f, err := openFolder(a.ctx, c.Dir, a.log)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return a.serve(f, f.config.Listen, f.config.Desk, func(sources, members net.Addr) error {
+	return a.serve(f, c.RequireConfinement, f.config.Listen, f.config.Desk, func(sources, members net.Addr) error {
 		a.log.Info("serving", "sources", sources.String(), "desk", members.String())
 		return nil
 	})
@@ -48,8 +53,8 @@ const (
 )
 
 // serve serves the folder until the context ends. Ready is called once both
-// listeners accept.
-func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, members net.Addr) error) error {
+// listeners accept. Confined says that it is not to serve unless shut in whole.
+func (a *app) serve(f *folder, confined bool, listen, deskAddr string, ready func(sources, members net.Addr) error) error {
 	if err := f.fit(f.service.Roster()); err != nil {
 		return err
 	}
@@ -84,6 +89,9 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 		return err
 	}
 	defer stopControl()
+	if err := a.shutIn(f, confined); err != nil {
+		return err
+	}
 	servers := []*http.Server{newServer(pages), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
 	failed := make(chan error, len(servers))
 	most := maxConnections()

@@ -19,6 +19,9 @@
 // was deleted or replaced. A Snapshot and a file after Compact hold nothing of
 // that. Compact after deleting much, too: the list of free pages is written
 // with every commit, and a long one makes each slow.
+//
+// Where a process locks its memory (mlockall), the file is left out of it: its
+// pages are never swapped, and would take more and more of the memory for good.
 package bolt
 
 import (
@@ -184,7 +187,19 @@ func openHandle(path string, cfg Config) (*handle, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
+	info, err := h.file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, h.bolt.Close())
+	}
+	unlock(h.bolt, max(int64(mapSize), info.Size()))
 	return h, nil
+}
+
+// unlockMore unlocks what is in use of a mapping that outgrew mapSize.
+func unlockMore(tx *bbolt.Tx) {
+	if size := tx.Size(); size > int64(mapSize) {
+		unlock(tx.DB(), size)
+	}
 }
 
 // mapSize is how much address space bbolt takes for its file at once, where
@@ -237,6 +252,7 @@ func layOut(path string) (*bbolt.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	unlock(db, int64(mapSize))
 	err = db.Update(func(tx *bbolt.Tx) error {
 		if _, err := tx.CreateBucket([]byte(recordsBucket)); err != nil {
 			return err

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// A confinement is what a serving process still has to reach. It says so once,
+// before the first request, and nothing in the process can take it back.
+type confinement struct {
+	write string   // the folder to read and to write in
+	read  []string // files, and folders with their files, to read; they need not be there
+	calls bool     // connections are begun, to the ports
+	ports []uint16 // at whatever address
+}
+
+// confineFlags are those of the commands that serve.
+type confineFlags struct {
+	RequireConfinement bool `help:"Do not start unless this machine can shut the server in whole."`
+}
+
+// keepMemory keeps the memory of a process that will serve to itself, before
+// there is a key in it and before the database is open.
+func (a *app) keepMemory() {
+	if a.confined {
+		a.missing = keepMemory()
+	}
+}
+
+// shutIn shuts the process in for serving the folder, and says what this machine
+// cannot do of that. Tests that serve in their own process, which goes on
+// afterwards, are not confined.
+func (a *app) shutIn(f *folder, required bool) error {
+	if !a.confined {
+		return nil
+	}
+	c := f.confinement()
+	// The system's folders are read once, while they can be.
+	time.Now().Zone()
+	if c.calls {
+		x509.SystemCertPool() // of which an error comes again when it is used
+	}
+	missing := append(a.missing, confine(c)...)
+	if required && len(missing) > 0 {
+		return fmt.Errorf("not started, as --require-confinement says: %w", errors.Join(missing...))
+	}
+	for _, m := range missing {
+		a.log.Warn("the server is not shut in whole", "missing", m)
+	}
+	return nil
+}
+
+// confinement is what serving the folder takes.
+func (f *folder) confinement() confinement {
+	// These may be links out of the folder.
+	c := confinement{write: f.path, read: []string{f.file(rosterName), f.file(siteName)}}
+	n := f.config.Notify
+	if len(n.Hours) == 0 {
+		return c
+	}
+	c.calls = true
+	c.read = append(c.read, resolverFiles()...)
+	for _, name := range []string{n.SMTP.PasswordFile, n.SMTP.CAFile} {
+		c.addFile(f.besides(name))
+	}
+	if len(n.Mail) > 0 {
+		_, port, _ := net.SplitHostPort(n.SMTP.Server)
+		c.addPort(port)
+	}
+	for _, w := range n.Webhook {
+		c.addFile(f.besides(w.TokenFile))
+		c.addFile(f.besides(w.CAFile))
+		c.addPort(urlPort(w.URL))
+	}
+	c.addPort("53") // of name servers
+	return c
+}
+
+func (c *confinement) addFile(path string) {
+	if path != "" {
+		c.read = append(c.read, path)
+	}
+}
+
+// addPort adds what the configuration was checked to have.
+func (c *confinement) addPort(port string) {
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		c.ports = append(c.ports, uint16(n))
+	}
+}
+
+func urlPort(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	if port := u.Port(); port != "" {
+		return port
+	}
+	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+}
+
+// newDialer begins connections from where only resolverFiles can be read: the C
+// library's resolver would load parts of itself.
+func newDialer() *net.Dialer { return &net.Dialer{Resolver: &net.Resolver{PreferGo: true}} }
+
+// resolverFiles are what Go's own resolver reads, again and again. Where the
+// first is a link to what another program keeps and replaces, as
+// /run/systemd/resolve/stub-resolv.conf is, the folder of that is needed.
+func resolverFiles() []string {
+	files := []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}
+	if kept, err := filepath.EvalSymlinks(files[0]); err == nil && filepath.Dir(kept) != "/etc" {
+		files = append(files, filepath.Dir(kept))
+	}
+	return files
+}
