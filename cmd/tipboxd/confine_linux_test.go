@@ -26,6 +26,8 @@ import (
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"tipbox/tipbox/tipboxtest"
 )
 
 // insideVariable tells this program that it is not to run tests but to shut
@@ -358,16 +360,7 @@ func needKernel(t *testing.T, landlock int) {
 // missing.
 func goInside(t *testing.T, o insideOrder) []string {
 	t.Helper()
-	text, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	child := exec.Command(self)
-	child.Env = append(os.Environ(), insideVariable+"="+string(text))
+	child := childInside(t, o)
 	var errs bytes.Buffer
 	child.Stderr = &errs
 	out, err := child.Output()
@@ -384,6 +377,21 @@ func goInside(t *testing.T, o insideOrder) []string {
 		}
 	}
 	return report.Came
+}
+
+func childInside(t *testing.T, o insideOrder) *exec.Cmd {
+	t.Helper()
+	text, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), insideVariable+"="+string(text))
+	return child
 }
 
 // A trial is an attempt and what is to come of it: "" if it is to go well, else a
@@ -701,18 +709,8 @@ func (f filter) judge(t *testing.T, arch, call uint32, args [6]uint32) uint32 {
 func TestServerThatCannotLockMemorySaysSo(t *testing.T) {
 	needKernel(t, abiRefer)
 	dir := newDemo(t, "")
-	start := func(args ...string) (*exec.Cmd, io.WriteCloser, *bytes.Buffer) {
-		text, err := json.Marshal(insideOrder{Serve: args})
-		if err != nil {
-			t.Fatal(err)
-		}
-		self, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		child := exec.Command(self)
-		child.Env = append(os.Environ(), insideVariable+"="+string(text))
-		log := new(bytes.Buffer)
+	start := func(args ...string) (child *exec.Cmd, stdin io.WriteCloser, log *tipboxtest.Log) {
+		child, log = childInside(t, insideOrder{Serve: args}), new(tipboxtest.Log)
 		child.Stderr = log
 		stdin, err := child.StdinPipe()
 		if err != nil {
@@ -723,18 +721,24 @@ func TestServerThatCannotLockMemorySaysSo(t *testing.T) {
 		}
 		return child, stdin, log
 	}
-	const says = "the limit of what may be locked is 1024 KiB: set LimitMEMLOCK=infinity in the unit"
+	says := []byte("the limit of what may be locked is 1024 KiB: set LimitMEMLOCK=infinity in the unit")
+	serving := []byte("msg=serving")
 
 	child, stdin, log := start("serve", dir, "--require-confinement")
-	if err := child.Wait(); err == nil || !strings.Contains(log.String(), says) || strings.Contains(log.String(), "serving") {
-		t.Errorf("with --require-confinement: %v\n%s", err, log)
+	if err := child.Wait(); err == nil || !bytes.Contains(log.Bytes(), says) || bytes.Contains(log.Bytes(), serving) {
+		t.Errorf("with --require-confinement: %v\n%s", err, log.Bytes())
 	}
 	stdin.Close()
 
 	child, stdin, log = start("serve", dir)
-	time.AfterFunc(3*time.Second, func() { stdin.Close() })
-	if err := child.Wait(); err != nil || strings.Count(log.String(), says) != 1 || !strings.Contains(log.String(), "msg=serving") {
-		t.Errorf("without: %v\n%s", err, log)
+	for range 1000 {
+		if time.Sleep(10 * time.Millisecond); bytes.Contains(log.Bytes(), serving) {
+			break
+		}
+	}
+	stdin.Close()
+	if err := child.Wait(); err != nil || bytes.Count(log.Bytes(), says) != 1 || !bytes.Contains(log.Bytes(), serving) {
+		t.Errorf("without: %v\n%s", err, log.Bytes())
 	}
 }
 
