@@ -195,12 +195,9 @@ func openHandle(path string, cfg Config) (*handle, error) {
 	return h, nil
 }
 
-// unlockMore unlocks what is in use of a mapping that outgrew mapSize.
-func unlockMore(tx *bbolt.Tx) {
-	if size := tx.Size(); size > int64(mapSize) {
-		unlock(tx.DB(), size)
-	}
-}
+// unlockAll unlocks what is in use of the mapping, which may be another than the
+// transaction before had.
+func unlockAll(tx *bbolt.Tx) { unlock(tx.DB(), max(int64(mapSize), tx.Size())) }
 
 // mapSize is how much address space bbolt takes for its file at once, where
 // there is plenty. When a file outgrows it, every call waits for the

@@ -139,7 +139,7 @@ func (d *DB) commit(group []*request) {
 			return err
 		}
 		txid = tx.ID()
-		unlockMore(tx)
+		unlockAll(tx)
 		wrote, err := write(tx, group)
 		if err != nil || !wrote {
 			tx.Rollback()

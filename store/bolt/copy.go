@@ -309,7 +309,7 @@ func copyRecords(ctx context.Context, to *bbolt.DB, c *bbolt.Cursor) error {
 	var last []byte
 	k, v := c.First()
 	piece := func(tx *bbolt.Tx) error {
-		unlockMore(tx)
+		unlockAll(tx)
 		records := tx.Bucket([]byte(recordsBucket))
 		records.FillPercent = pieceFill
 		for size := 0; k != nil && size < pieceSize; k, v = c.Next() {

@@ -6,8 +6,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// unlock lets the pages of the first size bytes of the file, which are mapped,
-// leave the memory. It cannot fail where there is anything to do.
+// unlock lets the first size bytes of the file's mapping, which has as many, leave
+// the memory. Where they are not locked it does nothing, in a microsecond.
 func unlock(db *bbolt.DB, size int64) {
 	syscall.Syscall(syscall.SYS_MUNLOCK, db.Info().Data, uintptr(size), 0)
 }
