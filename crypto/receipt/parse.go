@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"tipbox/crypto/secret"
 )
 
 // ErrChecksum is the error of Parse for a code of which every word is in the
@@ -73,7 +75,12 @@ const maxText = 4 << 10
 // and need not do otherwise: what was typed is compared here with the public
 // lists, never with a code that exists, so there is nothing to guess closer to.
 // Codes are looked up later, by a hash of the locator.
-func Parse(s string) (*Code, error) {
+func Parse(s string) (c *Code, err error) {
+	secret.Do(func() { c, err = parse(s) })
+	return c, err
+}
+
+func parse(s string) (*Code, error) {
 	if len(s) > maxText {
 		return nil, tooLong(s)
 	}

@@ -8,7 +8,8 @@
 //
 // A code never prints itself: whatever formats, logs or marshals a [Code] gets
 // a fixed text, and only [Code.Bytes], [Code.Words] and [Code.Digits], called
-// by name, give it away. Every form that they give, in every language, is read
+// by name, give it away. Where package secret can, it has the memory overwritten
+// in which codes and what is derived from them were worked with. Every form that they give, in every language, is read
 // back by [Parse] as the same code. Parse never panics, and its work is bounded
 // whatever the input. Loading the package costs nothing: a word list is
 // indexed when first looked into.
@@ -63,6 +64,8 @@ import (
 	"filippo.io/age"
 	"github.com/btcsuite/btcd/btcutil/bech32"
 	"golang.org/x/text/unicode/norm"
+
+	"tipbox/crypto/secret"
 )
 
 const (
@@ -99,18 +102,22 @@ var (
 )
 
 // New returns a new random code.
-func New() *Code {
-	var b [size]byte
-	rand.Read(b[:]) // never fails
-	return fromArray(b)
+func New() (c *Code) {
+	secret.Do(func() {
+		var b [size]byte
+		rand.Read(b[:]) // never fails
+		c = fromArray(b)
+	})
+	return c
 }
 
 // FromBytes returns the code whose 16 bytes are b.
-func FromBytes(b []byte) (*Code, error) {
+func FromBytes(b []byte) (c *Code, err error) {
 	if len(b) != size {
 		return nil, fmt.Errorf("a receipt code is %d bytes, not %d", size, len(b))
 	}
-	return fromArray([size]byte(b)), nil
+	secret.Do(func() { c = fromArray([size]byte(b)) })
+	return c, nil
 }
 
 func fromArray(b [size]byte) *Code {
@@ -128,34 +135,46 @@ func (c *Code) Bytes() []byte {
 // English, French, Italian, Japanese, Korean, Portuguese or Spanish, and
 // English for any other. The words are separated by a space, the Japanese ones
 // by an ideographic space as BIP-39 has it.
-func (c *Code) Words(lang string) string {
+func (c *Code) Words(lang string) (text string) {
 	l := listFor(lang)
 	words := l.words()
-	spelled := make([]string, count)
-	for i, n := range c.numbers() {
-		spelled[i] = norm.NFC.String(words[n])
-	}
-	return strings.Join(spelled, l.space)
+	secret.Do(func() {
+		spelled := make([]string, count)
+		for i, n := range c.numbers() {
+			spelled[i] = norm.NFC.String(words[n])
+		}
+		text = strings.Join(spelled, l.space)
+	})
+	return text
 }
 
 // Digits returns the code as 12 groups of four digits, separated by spaces:
 // the numbers of its words, 0000 to 2047.
-func (c *Code) Digits() string {
-	groups := make([]string, count)
-	for i, n := range c.numbers() {
-		groups[i] = fmt.Sprintf("%04d", n)
-	}
-	return strings.Join(groups, " ")
+func (c *Code) Digits() (text string) {
+	secret.Do(func() {
+		groups := make([]string, count)
+		for i, n := range c.numbers() {
+			groups[i] = fmt.Sprintf("%04d", n)
+		}
+		text = strings.Join(groups, " ")
+	})
+	return text
 }
 
 // Locator returns the name of the code's mailbox, which is as secret as what
 // the mailbox shows: a server stores only its hash.
-func (c *Code) Locator() [32]byte {
-	return [32]byte(c.derive(infoLocator, 32))
+func (c *Code) Locator() (locator [32]byte) {
+	secret.Do(func() { locator = [32]byte(c.derive(infoLocator, 32)) })
+	return locator
 }
 
 // ReplyIdentity returns the age identity that opens replies to the source.
-func (c *Code) ReplyIdentity() (*age.HybridIdentity, error) {
+func (c *Code) ReplyIdentity() (id *age.HybridIdentity, err error) {
+	secret.Do(func() { id, err = c.replyIdentity() })
+	return id, err
+}
+
+func (c *Code) replyIdentity() (*age.HybridIdentity, error) {
 	s, err := bech32.EncodeFromBase256("AGE-SECRET-KEY-PQ-", c.derive(infoReply, 32))
 	if err != nil {
 		return nil, fmt.Errorf("encoding the reply identity: %w", err)
@@ -168,17 +187,19 @@ func (c *Code) ReplyIdentity() (*age.HybridIdentity, error) {
 }
 
 // SigningKey returns the key that signs the source's follow-ups and claims.
-func (c *Code) SigningKey() ed25519.PrivateKey {
-	return ed25519.NewKeyFromSeed(c.derive(infoSign, ed25519.SeedSize))
+func (c *Code) SigningKey() (key ed25519.PrivateKey) {
+	secret.Do(func() { key = ed25519.NewKeyFromSeed(c.derive(infoSign, ed25519.SeedSize)) })
+	return key
 }
 
 // Part returns the code of a part of an award. Both numbers are from 1; others
 // are a mistake in the caller's code, and panic.
-func (c *Code) Part(award, part int) *Code {
+func (c *Code) Part(award, part int) (p *Code) {
 	if award < 1 || part < 1 {
 		panic(fmt.Sprintf("receipt: part %d of award %d", part, award))
 	}
-	return fromArray([size]byte(c.derive(fmt.Sprintf("%s%d %d", infoPart, award, part), size)))
+	secret.Do(func() { p = fromArray([size]byte(c.derive(fmt.Sprintf("%s%d %d", infoPart, award, part), size))) })
+	return p
 }
 
 // Derive returns n bytes for a purpose that info names: HKDF-SHA256 as in the
@@ -187,12 +208,13 @@ func (c *Code) Part(award, part int) *Code {
 //
 // It panics on what only a mistake in the caller's code can ask for: an empty
 // info, one of the infos of this package, or an n that is not from 1 to 8160.
-func (c *Code) Derive(info string, n int) []byte {
+func (c *Code) Derive(info string, n int) (b []byte) {
 	reserved := slices.Contains([]string{"", infoLocator, infoReply, infoSign}, info)
 	if reserved || strings.HasPrefix(info, infoPart) {
 		panic(fmt.Sprintf("receipt: Derive with the reserved info %q", info))
 	}
-	return c.derive(info, n)
+	secret.Do(func() { b = c.derive(info, n) })
+	return b
 }
 
 func (c *Code) derive(info string, n int) []byte {

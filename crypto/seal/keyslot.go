@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"filippo.io/age"
+
+	"tipbox/crypto/secret"
 )
 
 // A Keyslot is what a keyslot file says once it is open: the tip's key, and to
@@ -61,7 +63,12 @@ const (
 
 // SealKeyslots seals the slot to its readers in one file, threshold 1. It is
 // an error to have no reader, or a slot that would not open again.
-func SealKeyslots(slot *Keyslot, readers ...*Recipient) (*Keyslots, error) {
+func SealKeyslots(slot *Keyslot, readers ...*Recipient) (ks *Keyslots, err error) {
+	secret.Do(func() { ks, err = sealKeyslots(slot, readers) })
+	return ks, err
+}
+
+func sealKeyslots(slot *Keyslot, readers []*Recipient) (*Keyslots, error) {
 	text := slot.text()
 	if slot.Tip != TipID(slot.Key.Public(), slot.Source) {
 		return nil, fmt.Errorf("sealing a keyslot: it %w", ErrWrongTip)

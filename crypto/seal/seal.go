@@ -38,6 +38,8 @@ import (
 	"log/slog"
 
 	"filippo.io/age"
+
+	"tipbox/crypto/secret"
 )
 
 // Errors of opening and sealing, wrapped with detail. Test with errors.Is. What a
@@ -79,21 +81,31 @@ type TipKey struct {
 func newTipKey(id *age.HybridIdentity) *TipKey { return &TipKey{id, id.Recipient().String()} }
 
 // NewTipKey makes a fresh random tip key.
-func NewTipKey() (*TipKey, error) {
-	id, err := age.GenerateHybridIdentity()
+func NewTipKey() (k *TipKey, err error) {
+	secret.Do(func() {
+		var id *age.HybridIdentity
+		if id, err = age.GenerateHybridIdentity(); err == nil {
+			k = newTipKey(id)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("making a tip key: %w", err)
 	}
-	return newTipKey(id), nil
+	return k, nil
 }
 
 // ParseTipKey reads the "AGE-SECRET-KEY-PQ-1…" form of a tip key.
-func ParseTipKey(s string) (*TipKey, error) {
-	id, err := age.ParseHybridIdentity(s)
+func ParseTipKey(s string) (k *TipKey, err error) {
+	secret.Do(func() {
+		var id *age.HybridIdentity
+		if id, err = age.ParseHybridIdentity(s); err == nil {
+			k = newTipKey(id)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading a tip key: %w", ErrDamaged)
 	}
-	return newTipKey(id), nil
+	return k, nil
 }
 
 // Recipient is the public half, to which the tip's parts are sealed.
