@@ -83,6 +83,18 @@ func New(cfg Config) (http.Handler, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	r := s.fixedRoutes()
+	s.textRoutes(r)
+	r.NotFoundHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errNoPage })
+	r.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, req *http.Request) error {
+		w.Header().Set("Allow", allowed(r, req.URL))
+		return errMethod
+	})
+	return s.guard(r), nil
+}
+
+// fixedRoutes are those of the program, whatever the site has besides.
+func (s *site) fixedRoutes() *mux.Router {
 	r := mux.NewRouter()
 	s.homeRoutes(r)
 	s.rewardRoutes(r)
@@ -92,16 +104,10 @@ func New(cfg Config) (http.Handler, error) {
 	s.awardRoutes(r)
 	s.claimRoutes(r)
 	s.robotRoutes(r)
-	s.textRoutes(r)
 	r.Handle("/healthz", s.handle(func(w http.ResponseWriter, r *http.Request) error {
-		return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+		return s.send(w, http.StatusOK, plainType, []byte("ok\n"))
 	})).Methods("GET", "HEAD")
-	r.NotFoundHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errNoPage })
-	r.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, req *http.Request) error {
-		w.Header().Set("Allow", allowed(r, req.URL))
-		return errMethod
-	})
-	return s.guard(r), nil
+	return r
 }
 
 // allowed lists the methods that there are for a path.
