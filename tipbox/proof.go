@@ -94,6 +94,9 @@ func (s *Service) OffersProof(channel string) bool {
 func (s *Service) Proof(ctx context.Context, code *receipt.Code) (p *Proof, note []byte, err error) {
 	defer s.brief()()
 	t, c, part, err := s.openBox(ctx, code.Locator())
+	if err == nil && part != 0 {
+		err = ErrNoThread // the tip is not theirs
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -125,6 +125,27 @@ func TestAnAcknowledgementThatCountsForNothingIsNoWitness(t *testing.T) {
 	}
 }
 
+// proving is a service on the same store that offers proofs in one channel, if there is
+// a key to sign them.
+func proving(t *testing.T, o *tipboxtest.Org, key *roster.SigningKey) *tipbox.Service {
+	t.Helper()
+	cfg := tipbox.Config{
+		Store: o.Store, Blobs: o.Blobs, Root: o.Root.Verifier(), Now: o.Clock.Now,
+		Channels: []tipbox.Channel{{ID: "off-book-funds", Proof: true}},
+	}
+	if key != nil {
+		cfg.SignProof = key.Sign
+	}
+	s, err := tipbox.New(cfg)
+	if err == nil {
+		err = s.InstallRoster(ctx, o.Service.SignedRoster())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestAProofIsThereOnlyWhereItIsOffered(t *testing.T) {
 	o := tipboxtest.New(t, tipboxtest.Config{})
 	code := o.Submit("one")
@@ -134,23 +155,10 @@ func TestAProofIsThereOnlyWhereItIsOffered(t *testing.T) {
 	if err != nil || thread.Proof {
 		t.Error("a proof is offered", err)
 	}
-	signed := func(sign func(string) ([]byte, error)) *tipbox.Service {
-		s, err := tipbox.New(tipbox.Config{
-			Store: o.Store, Blobs: o.Blobs, Root: o.Root.Verifier(), Now: o.Clock.Now, SignProof: sign,
-			Channels: []tipbox.Channel{{ID: "off-book-funds", Proof: true}},
-		})
-		if err == nil {
-			err = s.InstallRoster(ctx, o.Service.SignedRoster())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	if s := signed(nil); s.OffersProof("off-book-funds") {
+	if s := proving(t, o, nil); s.OffersProof("off-book-funds") {
 		t.Error("a proof is offered that nobody signs")
 	}
-	s := signed(func(text string) ([]byte, error) { return o.Server.Sign(text) })
+	s := proving(t, o, o.Server)
 	if !s.OffersProof("off-book-funds") || s.OffersProof("bribery") {
 		t.Error("the channel's flag does not decide")
 	}
@@ -438,4 +446,24 @@ func FuzzOpenProof(f *testing.F) {
 		}
 		t.Errorf("this opens, and nobody signed it: %+v\n%s", p, file)
 	})
+}
+
+// TestWhoHasAPartOfAnAwardGetsNoProofOfTheTip has the tip's source get one, and who
+// shares the award none; nor does it count as a use of the source's code.
+func TestWhoHasAPartOfAnAwardGetsNoProofOfTheTip(t *testing.T) {
+	o, code, _, n := newGranted(t)
+	other := part(t, o, code, n, 1, 2_000)
+	s := proving(t, o, o.Server)
+	_, _, err := s.Proof(ctx, other)
+	wantErr(t, err, tipbox.ErrNoThread)
+	if p, _, err := s.Proof(ctx, code); err != nil || !p.IsOf(code) || p.IsOf(other) {
+		t.Error("the proof is another's, or there is none", err)
+	}
+	if shown, err := s.Thread(ctx, other); err != nil || shown.Proof || shown.LastUsed != "" {
+		t.Errorf("who has a part is shown %+v, %v", shown, err)
+	}
+	flush(t, s, true)
+	if visits := stored(t, o, true, "visit/"); len(visits) > 0 {
+		t.Errorf("%d visits are stored", len(visits))
+	}
 }

@@ -38,7 +38,8 @@ import (
 //     use is in the clear; a month would be nearer to what tips have in the clear.
 //
 // What was not used with its code, such as by tipbox claim, is no visit; nor is a code
-// that opened nothing. Of a code that was used on several servers of one store, the
+// that opened nothing, nor one of a part of an award, which its source has as well as
+// whoever got it. Of a code that was used on several servers of one store, the
 // one that writes last is believed.
 //
 //	visit/HASH = year "2006" | nonce (24) | XChaCha20-Poly1305(day | day before)

@@ -124,7 +124,7 @@ func (f *folder) openService(ctx context.Context, signed []byte, log *slog.Logge
 		Store: f.db, Blobs: blobs, Root: f.config.Root, Channels: f.channels,
 		MaxFile: f.config.MaxFile << 20, Location: f.location, Log: log,
 		Free: func() (int64, error) { return freeSpace(f.file(blobsName)) }, Reserve: f.config.Reserve << 20,
-		SignProof: func(text string) ([]byte, error) { return f.key.Sign(text) },
+		SignProof: f.key.Sign,
 	})
 	if err != nil {
 		return err

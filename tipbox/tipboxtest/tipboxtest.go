@@ -97,7 +97,7 @@ func New(t testing.TB, cfg Config) *Org {
 		Store: o.Store, Blobs: o.Blobs, Root: o.Root.Verifier(), MaxFile: cfg.MaxFile, Now: o.Clock.Now,
 		Free: cfg.Free, Reserve: cfg.Reserve,
 		Log:       slog.New(slog.NewTextHandler(o.Log, nil)),
-		SignProof: func(text string) ([]byte, error) { return o.Server.Sign(text) },
+		SignProof: o.Server.Sign,
 		Channels: []tipbox.Channel{
 			cfg.channel("off-book-funds", "Off-book funds", "小金库"),
 			cfg.channel("bribery", "Bribery", "贿赂"),
