@@ -399,7 +399,7 @@ func (a *app) warn(files []referred) {
 	}
 	a.say("Files are as their source sent them, with what is inside of them. Retype or flatten what you can:\n")
 	for _, f := range files {
-		a.say("  %s: %s\n", cleanLine(f.Name), cmp.Or(f.Carries, "plain text"))
+		a.say("  %s: %s\n", cleanLine(f.Name), a.lang.text(cmp.Or(f.Carries, "plain text")))
 	}
 }
 
