@@ -187,7 +187,7 @@ func (e *caseEntry) more(lang *catalogue) string {
 		case d.Of != "":
 			add("%s", e.link(lang))
 		case d.To != "":
-			add("%s to %s", lang.word(d.Reason), d.To)
+			add("referred to %s", d.To)
 			if d.Copy != "" {
 				add("copy %s", d.Copy)
 			}
@@ -209,5 +209,5 @@ func (e *caseEntry) link(lang *catalogue) string {
 	if e.Action == tipbox.ActionNote {
 		return lang.sprintf("the first of %s", e.Detail.Of)
 	}
-	return lang.sprintf("%s of %s", lang.word(e.Detail.Reason), e.Detail.Of)
+	return lang.sprintf("duplicate of %s", e.Detail.Of)
 }

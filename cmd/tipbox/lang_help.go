@@ -49,7 +49,8 @@ func (c *catalogue) help(english string) string {
 	paragraphs := strings.Split(english, "\n\n")
 	for i, p := range paragraphs {
 		var lines []string
-		for _, line := range strings.Split(c.paragraph(p), "\n") {
+		p, _ = c.paragraph(p)
+		for _, line := range strings.Split(p, "\n") {
 			core := strings.TrimLeft(line, " ")
 			lines = append(lines, line[:len(line)-len(core)]+strings.ReplaceAll(core, " ", solid))
 		}
@@ -59,29 +60,27 @@ func (c *catalogue) help(english string) string {
 }
 
 // paragraph is a paragraph of the help, or line by line a list that the program
-// makes.
-func (c *catalogue) paragraph(english string) string {
-	if !strings.Contains(english, "\n ") {
-		english = strings.ReplaceAll(english, "\n", " ") // kong breaks lines as it likes
+// makes, if it is in the catalogue.
+func (c *catalogue) paragraph(english string) (text string, whole bool) {
+	key := english
+	if !strings.Contains(key, "\n ") {
+		key = strings.ReplaceAll(key, "\n", " ") // kong breaks lines as it likes
 	}
-	if t, is := c.Help[english]; is {
-		return t
+	if t, is := c.Help[key]; is {
+		return t, true
 	}
 	c.prepare()
-	lines := strings.Split(english, "\n")
+	lines, whole := strings.Split(english, "\n"), true
 	for i, line := range lines {
 		lines[i] = around(line, func(core string) string {
-			t, is := c.Help[core]
+			t, is := c.recognise(c.lists, core)
 			if !is {
-				t, is = c.recognise(c.lists, core)
-			}
-			if !is {
-				return core
+				t, whole = core, false
 			}
 			return t
 		})
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(lines, "\n"), whole
 }
 
 // printHelp is kong's printer of the help, with its own headings in the language
