@@ -115,7 +115,7 @@ func (a *app) printFigures(f *tipbox.Figures) error {
 		kept := func(d tipbox.Deadlines) string {
 			return a.lang.sprintf("%s of %s", figureCell(d.InTime, f.Min), figureCell(d.Due, f.Min))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", cleanLine(r.Period), a.lang.text(orAll(r.Channel, allChannels)), a.lang.text(orAll(a.lang.word(string(r.State)), allStates)), r.Tips,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", cleanLine(r.Period), orAll(r.Channel, a.lang.text(allChannels)), orAll(a.lang.word(string(r.State)), a.lang.text(allStates)), r.Tips,
 			kept(r.Acknowledge), days(r.Acknowledge.MedianDays), kept(r.Answer), days(r.Answer.MedianDays))
 	}
 	return w.Flush()

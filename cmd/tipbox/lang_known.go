@@ -107,6 +107,8 @@ func newKnownFormat(from, to string, verbs []verb) knownFormat {
 			pattern.WriteString(`(-?\d+)`)
 		case v.kind == 'q':
 			pattern.WriteString(`("(?:[^"\\]|\\.)*")`)
+		case v.start == 0 && v.kind != 'w':
+			pattern.WriteString(`((?:[^:]|:[^ ])+?)`) // not the parts of a chain before it
 		case i == len(verbs)-1:
 			pattern.WriteString(`(.+)`)
 		default:
@@ -149,9 +151,7 @@ func (f *knownFormat) fill(c *catalogue, found []string) string {
 		case v.kind == 'w':
 			found[i] = c.chain(found[i])
 		case (v.kind == 's' || v.kind == 'v') && strings.Contains(found[i], " "):
-			if t, is := c.whole(found[i]); is {
-				found[i] = t
-			}
+			found[i] = c.argument(found[i])
 		}
 	}
 	var out strings.Builder
@@ -163,6 +163,22 @@ func (f *knownFormat) fill(c *catalogue, found []string) string {
 	}
 	out.WriteString(f.to[at:])
 	return strings.ReplaceAll(out.String(), "%%", "%")
+}
+
+// argument is a sentence of the program that a format was given, or data as it is.
+func (c *catalogue) argument(english string) string {
+	const fewest = 8 // bytes of a format that tell a sentence from data
+	if t, is := c.Known[english]; is {
+		return t
+	}
+	few := slices.IndexFunc(c.formats, func(f knownFormat) bool { return f.literal < fewest })
+	if few < 0 {
+		few = len(c.formats)
+	}
+	if t, is := c.recognise(c.formats[:few], english); is {
+		return t
+	}
+	return english
 }
 
 // chain says what is known of a chain.

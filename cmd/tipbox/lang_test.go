@@ -4,16 +4,23 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
+	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
+
+	"tipbox/tipbox"
 )
 
 // The language of whoever runs the tests is none of their business.
@@ -129,7 +136,9 @@ func callee(call *ast.CallExpr) string {
 var letters = regexp.MustCompile(`\p{L}`)
 
 // hasWords reports whether a format has words of its own.
-func hasWords(format string) bool { return letters.MatchString(verbPattern.ReplaceAllString(format, "")) }
+func hasWords(format string) bool {
+	return letters.MatchString(verbPattern.ReplaceAllString(format, ""))
+}
 
 // core is a text as a catalogue has it.
 func core(text string) string { return strings.Trim(text, " \n") }
@@ -161,7 +170,8 @@ func texts(s *source) map[string]bool {
 				}
 			}
 		case *ast.BasicLit:
-			if text, is := s.text(n); is && slices.Contains([]string{"hint", "baseText"}, in) {
+			text, is := s.text(n)
+			if is && (in == "hint" || in == "baseText" || in == "carries" && strings.Contains(text, ": ")) {
 				add(text)
 			}
 		}
@@ -173,6 +183,11 @@ func texts(s *source) map[string]bool {
 func errorsOf(s *source) map[string]bool {
 	found := make(map[string]bool)
 	s.each(func(in string, n ast.Node) {
+		if n, is := n.(*ast.BasicLit); is && in == "standing" {
+			if text, is := s.text(n); is && hasWords(text) {
+				found[core(text)] = true
+			}
+		}
 		call, is := n.(*ast.CallExpr)
 		if !is {
 			return
@@ -215,7 +230,245 @@ func TestChineseHasEveryText(t *testing.T) {
 	c := chinese(t)
 	own := parse(t, ".")
 	lacks(t, "text", c.Text, texts(own))
-	lacks(t, "known", c.Known, errorsOf(own))
+	wants := errorsOf(own)
+	for _, step := range tipbox.Steps() {
+		wants[step.Help] = true // in the help of tipbox case
+	}
+	lacks(t, "known", c.Known, wants)
+}
+
+// What a member does wrong at the desk, and why something does not verify, is said
+// by the errors that packages name and by their rules. What else they say may stay
+// in English, in its place: see known.
+func TestChineseHasEveryReasonOfThePackages(t *testing.T) {
+	c := chinese(t)
+	wants := make(map[string]bool)
+	s := parse(t, foreign...)
+	add := func(e ast.Expr) {
+		if text, is := s.text(e); is && hasWords(text) {
+			wants[core(text)] = true
+		}
+	}
+	s.each(func(in string, n ast.Node) {
+		switch n := n.(type) {
+		case *ast.ValueSpec: // var ErrX = errors.New("…")
+			for _, value := range n.Values {
+				if call, is := value.(*ast.CallExpr); is && in == "" && callee(call) == "errors.New" {
+					add(call.Args[0])
+				}
+			}
+		case *ast.CallExpr:
+			switch name := callee(n); {
+			case name == "against" && len(n.Args) > 1:
+				add(n.Args[1])
+			case name == "fmt.Sprintf" && in == "Alarms":
+				add(n.Args[0])
+			}
+		}
+	})
+	if len(wants) < 100 {
+		t.Fatalf("only %d reasons were found", len(wants))
+	}
+	lacks(t, "known", c.Known, wants)
+}
+
+func TestChineseHasEveryIdentifier(t *testing.T) {
+	wants := map[string]bool{"sent": true, "refused": true, "waits": true, "erased": true, "written": true}
+	for _, s := range tipbox.States() {
+		wants[string(s)] = true
+	}
+	for _, s := range tipbox.Steps() {
+		wants[string(s.Action)] = true
+		for _, role := range s.Roles {
+			wants[string(role)] = true
+		}
+	}
+	s := parse(t, foreign...)
+	s.each(func(_ string, n ast.Node) {
+		spec, is := n.(*ast.ValueSpec)
+		if !is || spec.Type == nil {
+			return
+		}
+		if kind, is := spec.Type.(*ast.Ident); is && slices.Contains([]string{"Action", "State", "Finding", "AwardState", "Role"}, kind.Name) {
+			for _, value := range spec.Values {
+				text, _ := s.text(value)
+				wants[text] = true
+			}
+		}
+	})
+	lacks(t, "word", chinese(t).Word, wants)
+}
+
+// What is looked up must be written where it is found, but for these.
+func TestTextsAreLookedUpByTheirWords(t *testing.T) {
+	known := []string{
+		"text in reason", "text in run", "text in sprintf", "text in isHeading", // all texts of one kind
+		"text in head", "text in row", // headings, which the callers write
+		"text in secret", // prompts, likewise
+		"text in printCase", "text in printSlip", "text in printSchedule", "text in printFigures", "text in printPaid", "text in warn", "text in Run",
+	}
+	parse(t, ".").each(func(in string, n ast.Node) {
+		call, is := n.(*ast.CallExpr)
+		if !is {
+			return
+		}
+		name := callee(call)
+		if name != "lang.text" {
+			return
+		}
+		if _, is := call.Args[0].(*ast.BasicLit); !is && !slices.Contains(known, "text in "+in) {
+			t.Errorf("%s looks a text up that no test sees: write it there, or name the function here", in)
+		}
+	})
+}
+
+func TestChineseHasNothingThatIsNotUsed(t *testing.T) {
+	c := chinese(t)
+	own, all := literals(parse(t, ".")), literals(parse(t, append(foreign, ".")...))
+	for _, state := range []string{slipPaid, slipSettled, slipGood} {
+		own[strings.ToUpper(state)] = true
+	}
+	for _, prefix := range []string{"the desk says"} {
+		all[prefix] = all[prefix+":"]
+	}
+	help := map[string]bool{"Example: %s": true, "%s: %s (%s; %s)": true}
+	for _, text := range helpTexts(t, nil) {
+		for p := range strings.SplitSeq(text, "\n\n") {
+			help[p], help[strings.ReplaceAll(p, "\n", " ")] = true, true
+		}
+	}
+	for table, has := range map[string]struct {
+		entries map[string]string
+		used    map[string]bool
+	}{
+		"text": {c.Text, own}, "known": {c.Known, all}, "help": {c.Help, help}, "word": {c.Word, all},
+	} {
+		for from := range has.entries {
+			if !has.used[from] {
+				t.Errorf("[%s] %q is used nowhere", table, from)
+			}
+		}
+	}
+}
+
+func TestChineseHasTheVerbsOfTheEnglish(t *testing.T) {
+	c := chinese(t)
+	for _, table := range []map[string]string{c.Text, c.Known, c.Help, c.System} {
+		for from, to := range table {
+			if got, want := argumentsOf(to), argumentsOf(from); !maps.Equal(got, want) {
+				t.Errorf("%q has %v\n%q has %v", from, want, to, got)
+			}
+			if strings.TrimSpace(to) == "" || strings.Contains(to, "!") && strings.Contains(to, "%!") {
+				t.Errorf("%q is %q", from, to)
+			}
+		}
+	}
+}
+
+// argumentsOf are the arguments that a format prints, each with its verb, flags and
+// precision, but not how wide.
+func argumentsOf(format string) map[string]bool {
+	width := regexp.MustCompile(`^%-?\d*`)
+	index := regexp.MustCompile(`\[\d+\]`)
+	found := make(map[string]bool)
+	for _, v := range verbsOf(format) {
+		how := index.ReplaceAllString(width.ReplaceAllString(format[v.start:v.end], ""), "")
+		found[strconv.Itoa(v.arg)+how] = true
+	}
+	return found
+}
+
+// The errors of others, as they come.
+func TestErrorsOfTheSystemAreKnown(t *testing.T) {
+	c := chinese(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	_, missing := os.Open(filepath.Join(dir, "missing"))
+	_, beneath := os.Open(filepath.Join(file, "x"))
+	_, stat := os.Stat(filepath.Join(dir, "missing"))
+	_, lstat := os.Lstat(filepath.Join(dir, "missing"))
+	_, read := os.ReadFile(dir)
+	_, refused := net.Dial("tcp", l.Addr().String())
+	for _, err := range []error{missing, beneath, stat, lstat, read, refused, os.Mkdir(dir, 0o700), os.Remove(filepath.Join(dir, "missing")), io.ErrUnexpectedEOF, fs.ErrNotExist, syscall.ENOSPC, syscall.EACCES} {
+		inChinese(t, c, err.Error(), dir)
+	}
+}
+
+func TestErrorsOfTheCommandLineAreKnown(t *testing.T) {
+	for _, args := range [][]string{
+		{}, {"inbocks"}, {"inbox", "--nwo"}, {"inbox", "--limit"}, {"inbox", "--limit", "many"}, {"read"}, {"join", "x"},
+		{"completion", "tcsh"}, {"decline", "t"}, {"reply", "t", "-m", "a", "-f", "lang.go"}, {"read", "t", "more"}, {"reply", "t", "-f", "missing-file"}, {"zzzzzzzzzz"},
+	} {
+		_, english := toolSays(t, args...)
+		_, said := toolSays(t, append([]string{"--lang=zh"}, args...)...)
+		first, _, _ := strings.Cut(said, "\n")
+		if !regexp.MustCompile(`^tipbox: .*\p{Han}`).MatchString(first) {
+			t.Errorf("%v: %q, in English %q", args, first, english)
+		}
+	}
+}
+
+func toolSays(t *testing.T, args ...string) (stdout, stderr string) {
+	t.Helper()
+	_, stdout, stderr = tool(t, args...)
+	return stdout, stderr
+}
+
+// inChinese wants nothing left of a text but names and numbers.
+func inChinese(t *testing.T, c *catalogue, english string, names ...string) {
+	t.Helper()
+	got := c.known(english)
+	rest := got
+	for _, name := range names {
+		rest = strings.ReplaceAll(rest, name, "")
+	}
+	if regexp.MustCompile(`[a-z]{3,} [a-z]{2,}`).MatchString(rest) || !regexp.MustCompile(`\p{Han}`).MatchString(got) {
+		t.Errorf("%q is %q", english, got)
+	}
+}
+
+func TestKnownSaysAChainPartByPart(t *testing.T) {
+	c := chinese(t)
+	const tip = "k3f7qwzm2abcdefg"
+	for english, want := range map[string]string{
+		"tip " + tip + ": not found": "举报 " + tip + "：没有找到",
+		"the desk cannot be reached: dial tcp 127.0.0.1:9: connect: connection refused": "无法连接受理服务器：连接 127.0.0.1:9：连接被拒绝",
+		"something nobody translated: of a kind: wrong passphrase":                      "something nobody translated: of a kind: 口令不对",
+		"nobody translated this": "nobody translated this",
+		"the desk says: rule path: answer is not for a case that is received; now possible: ack, note":    "受理服务器答复：规则 path：received 状态的案件不能 answer；现在可以：ack, note",
+		"alice.key can be read by others (mode 0644): chmod 600 it, and think about who may have read it": "他人可以读取 alice.key（权限 0644）：请执行 chmod 600，并想一想谁可能已经读过",
+		"empty is there already: choose another file":                                                     "empty 已经存在：请另选文件",
+		"wrong passphrase\nnot found": "口令不对\n没有找到",
+		"Erased.\n":                   "已删除。\n",
+		"message 2 of tip " + tip + ", by alice: it was written so that it cannot be read: damaged or altered": "举报 " + tip + " 的第 2 条消息（alice）：写入的方式使它无法阅读：损坏或经过改动",
+	} {
+		if got := c.known(english); got != want {
+			t.Errorf("known(%q)\n is %q\nnot %q", english, got, want)
+		}
+		if got := inEnglish.known(english); got != english {
+			t.Errorf("in English %q is %q", english, got)
+		}
+	}
+}
+
+// A server can say what it likes, and as much as the desk's client lets it.
+func TestKnownIsQuickWithWhateverIsSaid(t *testing.T) {
+	c := chinese(t)
+	for _, text := range []string{strings.Repeat("a: ", 1<<20), strings.Repeat("tip x: ", maxChain), strings.Repeat("%s: ", maxChain) + "of to in", strings.Repeat("is there already, ", 200)} {
+		began := time.Now()
+		c.known(text)
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("%.20q… took %v", text, took)
+		}
+	}
 }
 
 func lacks(t *testing.T, table string, has map[string]string, wants map[string]bool) {

@@ -133,7 +133,11 @@ func (a *app) printPaid(lines []*paidLine) error {
 	w := a.table()
 	w.head("MONTH\tWHAT\tPAYMENTS\tAMOUNT\tYOURS")
 	for _, line := range lines {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\n", line.Month, a.lang.text(cleanLine(line.What)), line.Payments, money(line.Amount, line.Currency), line.Yours)
+		what := cleanLine(line.What)
+		if what == whatPayouts {
+			what = a.lang.text(whatPayouts)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\n", line.Month, what, line.Payments, money(line.Amount, line.Currency), line.Yours)
 	}
 	return w.Flush()
 }
