@@ -129,11 +129,11 @@ func (a *app) printCase(c *caseLine) {
 		{"head", fmt.Sprintf("%d %s", c.Head.Number, c.Head.SHA256)},
 	} {
 		if l.value != "" {
-			a.print("%-14s %s\n", a.lang.text(l.name)+":", cleanLine(l.value))
+			a.print("%-14s %s\n", a.lang.sprintf("%s:", a.lang.text(l.name)), cleanLine(l.value))
 		}
 	}
 	for _, award := range c.Awards {
-		a.print("%-14s %d, %s, %d minor units of %s\n", a.lang.text("award")+":", award.Number, a.lang.word(string(award.State)), award.Terms.Amount, cleanLine(award.Terms.Currency))
+		a.print("%-14s %d, %s, %d minor units of %s\n", a.lang.sprintf("%s:", a.lang.text("award")), award.Number, a.lang.word(string(award.State)), award.Terms.Amount, cleanLine(award.Terms.Currency))
 	}
 	for _, f := range c.Faults {
 		a.print("AGAINST THE RULES: %s\n", cleanLine(a.lang.known(f)))
@@ -200,7 +200,7 @@ func (e *caseEntry) more(lang *catalogue) string {
 	if len(more) == 0 {
 		return ""
 	}
-	return ": " + strings.TrimSpace(strings.Join(more, ", "))
+	return lang.sprintf(": %s", strings.TrimSpace(strings.Join(more, ", ")))
 }
 
 // link is what an entry says of another tip: in the later of two, which came

@@ -303,7 +303,7 @@ func (a *app) listClaims(claims *tipbox.Claims) error {
 	for _, award := range claims.Awards {
 		for _, charity := range claims.Roster.Schedule(award.Schedule).Charities {
 			if award.State == tipbox.AwardGranted && !award.Expired {
-				a.say("For award %d there is --charity %s: %s\n", award.Number, charity.ID, cleanLine(cmp.Or(charity.Name["en"], charity.ID)))
+				a.say("For award %d there is --charity %s: %s\n", award.Number, charity.ID, cleanLine(cmp.Or(a.lang.choose(charity.Name), charity.ID)))
 			}
 		}
 	}

@@ -26,6 +26,8 @@ type catalogue struct {
 	System map[string]string // formats of errors that others make: Go, the system, kong
 	Word   map[string]string // what an identifier means: states, actions, roles
 
+	tag string // BCP 47
+
 	formats []knownFormat // of Known and System
 	lists   []knownFormat // of Help
 }
@@ -87,7 +89,7 @@ func openCatalogue(tag string) (*catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := new(catalogue)
+	c := &catalogue{tag: tag}
 	if err := toml.Unmarshal(data, c); err != nil {
 		return nil, fmt.Errorf("lang/%s.toml: %w", tag, err)
 	}
@@ -136,6 +138,15 @@ func (c *catalogue) word(id string) string {
 		return id
 	}
 	return id + "（" + c.Word[id] + "）"
+}
+
+// choose is the text in the language of those that somebody wrote in several, or that
+// in English.
+func (c *catalogue) choose(texts map[string]string) string {
+	if c != nil && texts[c.tag] != "" {
+		return texts[c.tag]
+	}
+	return texts["en"]
 }
 
 // reason is why something failed and what to do about it, on a line.

@@ -116,7 +116,11 @@ func newKnownFormat(from, to string, verbs []verb) knownFormat {
 		}
 	}
 	piece(from[at:])
-	f.match = regexp.MustCompile(`(?s)\A` + pattern.String() + `\z`)
+	flags := `\A` // of joined errors each is known by itself
+	if strings.Contains(from, "\n") {
+		flags = `(?s)\A`
+	}
+	f.match = regexp.MustCompile(flags + pattern.String() + `\z`)
 	return f
 }
 
@@ -148,9 +152,9 @@ func (c *catalogue) recognise(formats []knownFormat, english string) (string, bo
 func (f *knownFormat) fill(c *catalogue, found []string) string {
 	for i, v := range f.verbs {
 		switch {
-		case v.kind == 'w':
+		case v.kind == 'w' || v.kind == 'v':
 			found[i] = c.chain(found[i])
-		case (v.kind == 's' || v.kind == 'v') && strings.Contains(found[i], " "):
+		case v.kind == 's' && strings.Contains(found[i], " "):
 			found[i] = c.argument(found[i])
 		}
 	}

@@ -116,8 +116,8 @@ func TestTheDeskSpeaksChinese(t *testing.T) {
 	}{
 		{[]string{"inbox"}, `举报 +频道 +收到日期 +最近来信 +状态 .*\n.* received（已收到） .* 待回复 +ack\n(.|\n)*阅读其中一份：tipbox read`},
 		{[]string{"read", tip}, `举报 ` + tip + `，off-book-funds，收到日期：.*\n\n--- 第 1 条消息，.*，发自：举报人 ---\n│ There is a fund\.`},
-		{[]string{"ack", tip, "-m", "读过"}, `完成。案件状态：acknowledged。`},
-		{[]string{"case", tip}, `acknowledged（已确认）\n(.|\n)*确认已读: +20(.|\n)*tip（举报） +举报人(.|\n)*ack（确认已读） +alice\n│ 读过`},
+		{[]string{"ack", tip, "-m", "读过"}, `完成。案件状态：acknowledged（已确认）。`},
+		{[]string{"case", tip}, `acknowledged（已确认）\n(.|\n)*确认已读： +20(.|\n)*tip（举报） +举报人(.|\n)*ack（确认已读） +alice\n│ 读过`},
 		{[]string{"answer", tip, "-m", "x"}, `tipbox: 受理服务器答复：规则 path：|tipbox: 规则 path：acknowledged 状态的案件不能 answer；现在可以：.*\n谁在什么时候可以做什么：tipbox case --help`},
 		{[]string{"read", "k3f7qwzm2abcdefg"}, `tipbox: .*没有找到\n查看您能阅读的举报：tipbox inbox`},
 		{[]string{"erase", tip}, `tipbox: 没有删除：删除后无法恢复，确认请加 --yes`},

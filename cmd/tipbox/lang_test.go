@@ -140,8 +140,15 @@ func hasWords(format string) bool {
 	return letters.MatchString(verbPattern.ReplaceAllString(format, ""))
 }
 
-// core is a text as a catalogue has it.
-func core(text string) string { return strings.Trim(text, " \n") }
+// core is a text as a catalogue has it. Of a chain's causes it has the first, which
+// leads to the others.
+func core(text string) string {
+	text = strings.Trim(text, " \n")
+	for strings.HasSuffix(text, ": %w: %w") {
+		text = strings.TrimSuffix(text, ": %w")
+	}
+	return text
+}
 
 // texts are what the program says by formats, and what it looks up otherwise.
 func texts(s *source) map[string]bool {
@@ -313,6 +320,13 @@ func TestTextsAreLookedUpByTheirWords(t *testing.T) {
 			return
 		}
 		name := callee(call)
+		if format, is := call.Args, name == "say" && len(call.Args) == 2; is {
+			if lit, is := format[0].(*ast.BasicLit); is && lit.Value == `"%s"` {
+				if made, is := format[1].(*ast.CallExpr); !is || callee(made) != "lang.known" {
+					t.Errorf("%s says what was made before, and not by lang.known", in)
+				}
+			}
+		}
 		if name != "lang.text" {
 			return
 		}

@@ -316,7 +316,7 @@ func (a *app) showRoster(r *roster.Roster) error {
 		a.print("server  %s\n", s)
 	}
 	for _, s := range r.Schedules {
-		a.print("schedule  %s since %s: %s\n", s.ID, s.Since, cleanLine(s.Title["en"]))
+		a.print("schedule  %s since %s: %s\n", s.ID, s.Since, cleanLine(a.lang.choose(s.Title)))
 	}
 	for _, d := range r.Denominations {
 		a.print("denomination  %s: %s, since %s until %s\n", d.ID, money(d.Amount, d.Currency), d.Since, d.Until)

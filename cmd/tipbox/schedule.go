@@ -216,7 +216,7 @@ func (a *app) keepsPromises(draft *roster.Roster) error {
 // printSchedule prints a schedule and what it pays for some sums.
 func (a *app) printSchedule(s *roster.Schedule) error {
 	money := func(amount int64) string { return mainUnits(amount, s.Digits()) }
-	a.print("%s: %s\n", s.ID, cleanLine(s.Title["en"]))
+	a.print("%s: %s\n", s.ID, cleanLine(a.lang.choose(s.Title)))
 	w := a.table()
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %s\t%s\n", a.lang.text(name), a.lang.sprintf(format, args...))
@@ -253,7 +253,7 @@ func (a *app) printSchedule(s *roster.Schedule) error {
 	}
 	row("approvers", "%s", strings.Join(approvers, ", "))
 	for _, c := range s.Charities {
-		row("charity", "%s: %s", c.ID, cleanLine(c.Name["en"]))
+		row("charity", "%s: %s", c.ID, cleanLine(a.lang.choose(c.Name)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -322,7 +322,7 @@ func tierText(lang *catalogue, s *roster.Schedule, t roster.Tier, money func(int
 		text += lang.sprintf(" for evidence %s", t.Evidence)
 		for _, e := range s.Evidence {
 			if e.ID == t.Evidence {
-				text += " (" + cleanLine(e.Title["en"]) + ")"
+				text += " (" + cleanLine(lang.choose(e.Title)) + ")"
 			}
 		}
 	}
