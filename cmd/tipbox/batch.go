@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"tipbox/tipbox"
@@ -137,10 +138,10 @@ func (a *app) readTips() (tips []string, err error) {
 	if len(text) > maxInput {
 		return nil, fmt.Errorf("standard input is over %d bytes: nothing was done", maxInput)
 	}
-	seen := make(map[string]bool)
+	seen, passed := make(map[string]bool), headings()
 	for line := range strings.Lines(strings.TrimPrefix(string(text), "\uFEFF")) {
 		words := strings.Fields(line)
-		if len(words) == 0 || isHeading(words[0]) {
+		if len(words) == 0 || slices.Contains(passed, words[0]) {
 			continue
 		}
 		tip := words[0]

@@ -161,13 +161,14 @@ func (c *catalogue) reason(err error) string {
 	return why + "。" + c.text(next)
 }
 
-// isHeading reports whether a word begins the heading of a list of tips, in any
-// language: lists are piped to commands that may run in another.
-func isHeading(word string) bool {
+// headings are the words that begin the heading of a list of tips, in all languages:
+// lists are piped to commands that may run in another.
+func headings() []string {
+	words := []string{inboxHeading}
 	for _, tag := range spoken()[1:] {
-		if c, err := openCatalogue(tag.String()); err == nil && word == c.text(inboxHeading) {
-			return true
+		if c, err := openCatalogue(tag.String()); err == nil {
+			words = append(words, c.text(inboxHeading))
 		}
 	}
-	return word == inboxHeading
+	return words
 }

@@ -88,7 +88,7 @@ func TestCompletionsAreExplainedInTheLanguage(t *testing.T) {
 	english, _ := toolSays(t, "__complete", "inbox", "--")
 	said, _ := toolSays(t, "__complete", "--lang", "zh", "inbox", "--")
 	words := func(text string) string { return regexp.MustCompile(`(?m)\t.*$`).ReplaceAllString(text, "") }
-	if words(english) != words(said) || !strings.Contains(said, "--after\t列出其后的内容：填上一页末尾给出的游标。\n") {
+	if words(english) != words(said) || !strings.Contains(said, "--state\t只列出处于该状态的案件，例如 received 或 assigned。\n") {
 		t.Errorf("offers\n%s\nand in English\n%s", said, english)
 	}
 }

@@ -309,7 +309,7 @@ func TestChineseHasEveryIdentifier(t *testing.T) {
 // What is looked up must be written where it is found, but for these.
 func TestTextsAreLookedUpByTheirWords(t *testing.T) {
 	known := []string{
-		"text in reason", "text in run", "text in sprintf", "text in isHeading", // all texts of one kind
+		"text in reason", "text in run", "text in sprintf", "text in headings", // all texts of one kind
 		"text in head", "text in row", // headings, which the callers write
 		"text in secret", // prompts, likewise
 		"text in printCase", "text in printSlip", "text in printSchedule", "text in printFigures", "text in printPaid", "text in warn", "text in Run",
