@@ -137,8 +137,10 @@ var letters = regexp.MustCompile(`\p{L}`)
 
 // hasWords reports whether a format has words of its own.
 func hasWords(format string) bool {
-	return letters.MatchString(verbPattern.ReplaceAllString(format, ""))
+	return letters.MatchString(verbPattern.ReplaceAllString(format, "")) && !fileName.MatchString(format)
 }
+
+var fileName = regexp.MustCompile(`^[a-z0-9-]+\.[a-z]+$`)
 
 // core is a text as a catalogue has it. Of a chain's causes it has the first, which
 // leads to the others.
@@ -312,7 +314,7 @@ func TestTextsAreLookedUpByTheirWords(t *testing.T) {
 		"text in reason", "text in run", "text in sprintf", "text in headings", // all texts of one kind
 		"text in head", "text in row", // headings, which the callers write
 		"text in secret", // prompts, likewise
-		"text in printCase", "text in printSlip", "text in printSchedule", "text in printFigures", "text in printPaid", "text in warn", "text in Run",
+		"text in printCase", "text in printSlip", "text in printSchedule", "text in printFigures", "text in printPaid", "text in print", "text in warn", "text in Run",
 	}
 	parse(t, ".").each(func(in string, n ast.Node) {
 		call, is := n.(*ast.CallExpr)

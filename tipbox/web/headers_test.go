@@ -47,8 +47,8 @@ func checkHeaders(t *testing.T, name string, a *answer) {
 	switch {
 	case strings.HasPrefix(name, "home") || strings.HasSuffix(name, " /"):
 		delete(want, "X-Robots-Tag")
-	case name == "receipt.txt":
-		want["Content-Disposition"] = `attachment; filename="receipt.txt"`
+	case name == "receipt.txt", name == "note.txt":
+		want["Content-Disposition"] = `attachment; filename="` + name + `"`
 		want["Content-Type"] = "text/plain; charset=utf-8"
 	case name == "unclean path":
 		want["Location"] = "/tip?lang=en"

@@ -102,10 +102,10 @@ func loadPages() (*pages, error) {
 	}
 	for _, file := range names {
 		name := strings.TrimSuffix(file, ".html")
-		if name == "layout" || name == "message" {
+		if name == "layout" || name == "message" || name == "award" {
 			continue
 		}
-		t, err := template.New(name).Option("missingkey=error").ParseFS(static.Pages(), "layout.html", "message.html", file)
+		t, err := template.New(name).Option("missingkey=error").ParseFS(static.Pages(), "layout.html", "message.html", "award.html", file)
 		if err != nil {
 			return nil, fmt.Errorf("page %s: %w", name, err)
 		}

@@ -78,6 +78,7 @@ func New(cfg Config) (http.Handler, error) {
 	s.rewardRoutes(r)
 	s.tipRoutes(r)
 	s.threadRoutes(r)
+	s.proofRoutes(r)
 	s.eraseRoutes(r)
 	s.awardRoutes(r)
 	s.claimRoutes(r)
