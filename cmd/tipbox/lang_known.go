@@ -94,7 +94,7 @@ func newKnownFormat(from, to string, verbs []verb) knownFormat {
 	f := knownFormat{verbs: verbs, to: to}
 	var pattern strings.Builder
 	piece := func(text string) {
-		text = strings.ReplaceAll(text, "%%", "%")
+		text = unescaped(text)
 		f.literal += len(text)
 		f.pieces = append(f.pieces, text)
 		pattern.WriteString(regexp.QuoteMeta(text))
@@ -123,6 +123,9 @@ func newKnownFormat(from, to string, verbs []verb) knownFormat {
 	f.match = regexp.MustCompile(flags + pattern.String() + `\z`)
 	return f
 }
+
+// unescaped is what a format says between its verbs.
+func unescaped(format string) string { return strings.ReplaceAll(format, "%%", "%") }
 
 // whole is a text that is known from its beginning to its end.
 func (c *catalogue) whole(english string) (string, bool) {
@@ -161,12 +164,10 @@ func (f *knownFormat) fill(c *catalogue, found []string) string {
 	var out strings.Builder
 	at := 0
 	for _, v := range verbsOf(f.to) {
-		out.WriteString(f.to[at:v.start])
-		out.WriteString(found[v.arg])
+		out.WriteString(unescaped(f.to[at:v.start]) + found[v.arg])
 		at = v.end
 	}
-	out.WriteString(f.to[at:])
-	return strings.ReplaceAll(out.String(), "%%", "%")
+	return out.String() + unescaped(f.to[at:])
 }
 
 // argument is a sentence of the program that a format was given, or data as it is.

@@ -459,11 +459,12 @@ func TestKnownSaysAChainPartByPart(t *testing.T) {
 		"the desk cannot be reached: dial tcp 127.0.0.1:9: connect: connection refused": "无法连接受理服务器：连接 127.0.0.1:9：连接被拒绝",
 		"something nobody translated: of a kind: wrong passphrase":                      "something nobody translated: of a kind: 口令不对",
 		"nobody translated this": "nobody translated this",
-		"the desk says: rule path: answer is not for a case that is received; now possible: ack, note":    "受理服务器答复：规则 path：received 状态的案件不能 answer；现在可以：ack, note",
-		"alice.key can be read by others (mode 0644): chmod 600 it, and think about who may have read it": "他人可以读取 alice.key（权限 0644）：请执行 chmod 600，并想一想谁可能已经读过",
-		"empty is there already: choose another file":                                                     "empty 已经存在：请另选文件",
-		"wrong passphrase\nnot found": "口令不对\n没有找到",
-		"Erased.\n":                   "已删除。\n",
+		"the desk says: rule path: answer is not for a case that is received; now possible: ack, note":         "受理服务器答复：规则 path：received 状态的案件不能 answer；现在可以：ack, note",
+		"alice.key can be read by others (mode 0644): chmod 600 it, and think about who may have read it":      "他人可以读取 alice.key（权限 0644）：请执行 chmod 600，并想一想谁可能已经读过",
+		"empty is there already: choose another file":                                                          "empty 已经存在：请另选文件",
+		"100%% is there already: choose another file":                                                          "100%% 已经存在：请另选文件",
+		"wrong passphrase\nnot found":                                                                          "口令不对\n没有找到",
+		"Erased.\n":                                                                                            "已删除。\n",
 		"message 2 of tip " + tip + ", by alice: it was written so that it cannot be read: damaged or altered": "举报 " + tip + " 的第 2 条消息（alice）：写入的方式使它无法阅读：损坏或经过改动",
 	} {
 		if got := c.known(english); got != want {
