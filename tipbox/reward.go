@@ -538,8 +538,14 @@ func aboutAward(a Action) bool {
 	return slices.Contains([]Action{ActionAward, ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionPart, ActionInform, ActionIssue}, a)
 }
 
-// unsure reports whether an event is lost that may have been about that award.
-func (c *Case) unsure(award int) bool { return award > 0 && c.lostAt > award }
+// unsure reports whether an event is lost that may have been about that award, or about
+// the one that it is a part of: what was shared may have been claimed before.
+func (c *Case) unsure(award int) bool {
+	if a := c.award(award); a != nil && a.Of != 0 {
+		award = a.Of
+	}
+	return award > 0 && c.lostAt > award
+}
 
 // sure refuses what is new about an award of which an event may be lost.
 func (c *Case) sure(e *Event) error {
