@@ -126,6 +126,7 @@ type Award struct {
 	signatures [][]byte
 	refusedOn  string
 	once       string // of the event that claimed it
+	claims     int    // how often it was claimed
 }
 
 // ClaimBy is the last day for the claim, "" if it is not granted or while the case
@@ -421,6 +422,7 @@ func (c *Case) takeAward(e *Event) {
 			a.Claimed = e.Day // the first time: the accounts of a month stay as they are
 		}
 		a.Claim, a.Issued, a.once = e.Claim, "", e.Once
+		a.claims++
 		switch e.Claim.Choice {
 		case ClaimVoucher:
 			a.State = AwardClaimed
