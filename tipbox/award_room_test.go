@@ -40,3 +40,26 @@ func TestWhoCorrectsForEverLeavesRoomForOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoInformsForEverLeavesRoomForOthers has an investigator show the reasons of an
+// award again and again.
+func TestWhoInformsForEverLeavesRoomForOthers(t *testing.T) {
+	o, _, tip := newRewarded(t, 150_000)
+	o.Act("alice", tip, award(150_000, 6_000, 6_000, 400))
+	n := lastAward(t, o, tip).Number
+	inform := tipbox.Act{Action: tipbox.ActionInform, Award: n}
+	times := 0
+	for ; times < 10; times++ {
+		if err := o.TryAct("alice", tip, inform); err != nil {
+			wantRule(t, err, tipbox.RuleAward)
+			break
+		}
+	}
+	if times != 5 {
+		t.Errorf("informed %d times", times)
+	}
+	o.Act("bob", tip, inform)
+	for _, name := range []string{"peter", "paula"} {
+		o.Decide(name, tip, rApprove(n))
+	}
+}

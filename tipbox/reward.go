@@ -85,6 +85,10 @@ type BlindRequest struct {
 // MaxVouchers is the most vouchers of one claim.
 const MaxVouchers = 40
 
+// maxInforms is how often a member shows the reasons of an award: nobody alone fills the
+// room that there is for entries about awards, nor keeps colleagues from it.
+const maxInforms = 5
+
 // An AwardState is how far an award is.
 type AwardState string
 
@@ -125,8 +129,9 @@ type Award struct {
 	held       int // days on hold since it was granted
 	signatures [][]byte
 	refusedOn  string
-	once       string // of the event that claimed it
-	claims     int    // how often it was claimed
+	once       string   // of the event that claimed it
+	claims     int      // how often it was claimed
+	informed   []string // by whom its reasons were shown, each time
 }
 
 // ClaimBy is the last day for the claim, "" if it is not granted or while the case
@@ -231,6 +236,9 @@ func (c *Case) checkAward(e *Event) error {
 			return against(RuleOtherEyes, "%s decided what the source appeals against, so others must", e.By)
 		}
 	case ActionInform:
+		if len(slices.DeleteFunc(slices.Clone(a.informed), func(by string) bool { return by != e.By })) >= maxInforms {
+			return against(RuleAward, "%s has shown its reasons %d times: the next is a colleague's", e.By, maxInforms)
+		}
 		return is(AwardProposed, AwardAppealed)
 	case ActionIssue:
 		if a.unordered() {
@@ -415,6 +423,8 @@ func (c *Case) takeAward(e *Event) {
 		a.Final = a.State == AwardAppealed
 		a.Refused = append(append(a.Refused, a.Approved...), e.By)
 		a.State, a.Approved, a.refusedOn = AwardRefused, nil, e.Day
+	case ActionInform:
+		a.informed = append(a.informed, e.By)
 	case ActionAppeal:
 		a.State = AwardAppealed
 	case ActionClaim:
