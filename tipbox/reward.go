@@ -131,6 +131,7 @@ type Award struct {
 	refusedOn  string
 	once       string   // of the event that claimed it
 	claims     int      // how often it was claimed
+	claimedOn  string   // last
 	informed   []string // by whom its reasons were shown, each time
 }
 
@@ -362,14 +363,14 @@ func (c *Case) replaceable(a *Award, day string) bool {
 	return a.State == AwardClaimed || a.unordered() || c.unpayable(a, day)
 }
 
-// unpayable reports whether a payout's details are sealed to nobody who pays on that
-// day. Who paid on a day stays in the roster, so that everybody finds the same ever
-// after.
+// unpayable reports whether a payout's details are sealed to nobody who has paid since
+// they were given, up to that day. Who paid on a day stays in the roster, and who comes
+// back later does not count, so that everybody finds the same ever after.
 func (c *Case) unpayable(a *Award, day string) bool {
 	if a.State != AwardPayable || len(a.Claim.Payers) == 0 {
 		return false
 	}
-	return !slices.ContainsFunc(c.roster.WithOn(roster.Payer, day), func(m *roster.Member) bool {
+	return !slices.ContainsFunc(c.roster.WithSince(roster.Payer, a.claimedOn, day), func(m *roster.Member) bool {
 		return slices.Contains(a.Claim.Payers, hash([]byte(m.Card.Recipient.String())))
 	})
 }
@@ -432,6 +433,7 @@ func (c *Case) takeAward(e *Event) {
 			a.Claimed = e.Day // the first time: the accounts of a month stay as they are
 		}
 		a.Claim, a.Issued, a.once = e.Claim, "", e.Once
+		a.claimedOn = e.Day
 		a.claims++
 		switch e.Claim.Choice {
 		case ClaimVoucher:
