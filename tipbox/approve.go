@@ -84,29 +84,34 @@ func (s *Service) Awards(ctx context.Context, m *roster.Member, cursor string, l
 		return nil, "", fmt.Errorf("cursor: %w", ErrInvalid)
 	}
 	limit = min(max(limit, 1), MaxPage)
-	recs, err := s.cfg.Store.Scan(ctx, prefixAward, prefixAward+store.Key(cursor), limit)
-	if err != nil {
-		return nil, "", fmt.Errorf("reading the awards: %w", err)
-	}
-	for _, rec := range recs {
-		id := strings.TrimPrefix(string(rec.Key), string(prefixAward))
-		t, _, err := s.loadTip(ctx, id)
-		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
-			s.cfg.Log.Error("an award cannot be listed: run tipboxd check", "error", err)
-			continue
-		}
+	for after := prefixAward + store.Key(cursor); ; {
+		recs, err := s.cfg.Store.Scan(ctx, prefixAward, after, limit+1)
 		if err != nil {
-			return nil, "", err
+			return nil, "", fmt.Errorf("reading the awards: %w", err)
 		}
-		if t.leftOut(m) {
-			continue // who never learns of it
+		for _, rec := range recs {
+			after = rec.Key
+			id := strings.TrimPrefix(string(rec.Key), string(prefixAward))
+			t, _, err := s.loadTip(ctx, id)
+			if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
+				s.cfg.Log.Error("an award cannot be listed: run tipboxd check", "error", err)
+				continue
+			}
+			if err != nil {
+				return nil, "", err
+			}
+			if t.leftOut(m) {
+				continue // who never learns of it, neither from a short page nor from its cursor
+			}
+			if len(items) == limit {
+				return items, items[limit-1].Tip, nil
+			}
+			items = append(items, AwardItem{id, t.Channel, t.Awards})
 		}
-		items = append(items, AwardItem{id, t.Channel, t.Awards})
+		if len(recs) <= limit {
+			return items, "", nil
+		}
 	}
-	if len(recs) == limit {
-		next = strings.TrimPrefix(string(recs[limit-1].Key), string(prefixAward))
-	}
-	return items, next, nil
 }
 
 func (s *Service) mayApprove(m *roster.Member) error {

@@ -2,6 +2,7 @@ package tipbox_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,35 @@ func TestApproverWhomTheSourceLeftOutLearnsNothing(t *testing.T) {
 				t.Errorf("the award is %s", state)
 			}
 		})
+	}
+}
+
+// TestPagesOfAwardsHideWhomTheSourceLeftOut pages through three tips one by one, of which
+// one is kept from peter.
+func TestPagesOfAwardsHideWhomTheSourceLeftOut(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	o.Rewards()
+	approvers(o, "peter", "ada", "ben")
+	hidden := submitWithout(t, o, "peter")
+	tips := []string{hidden, submitWithout(t, o), submitWithout(t, o)}
+	for _, tip := range tips {
+		o.Act("alice", tip, award(150_000, 6_000, 6_000, 400))
+	}
+	for name, want := range map[string]int{"peter": 2, "ada": 3} {
+		var seen []string
+		for cursor := ""; ; {
+			items, next, err := o.Service.Awards(ctx, o.Member(name), cursor, 1)
+			if err != nil || len(items) != 1 || name == "peter" && next == hidden {
+				t.Fatalf("%s is shown %+v, and after %q: %v", name, items, next, err)
+			}
+			seen = append(seen, items[0].Tip)
+			if cursor = next; cursor == "" {
+				break
+			}
+		}
+		if len(seen) != want || len(slices.Compact(slices.Sorted(slices.Values(seen)))) != want {
+			t.Errorf("%s is shown %v", name, seen)
+		}
 	}
 }
 
