@@ -210,14 +210,16 @@ func (o *OpenedTip) decidable(t *AwardTerms) error {
 }
 
 // reasons are what an award was proposed with, and what the source said against a
-// refusal: for approvers who came later.
-func (o *OpenedTip) reasons(award int) (text string, d *Detail, err error) {
-	for _, m := range o.Messages {
+// refusal, in so many entries: for approvers who came later.
+func (o *OpenedTip) reasons(award, entries int) (text string, d *Detail, err error) {
+	for _, m := range o.Messages[:entries] {
 		switch {
-		case m.Void != "" || m.Event == nil:
-		case m.Number == award && m.Action == ActionAward:
+		case m.Void != "" || m.Event == nil || m.Number != award && (m.Action != ActionAppeal || m.Event.Award != award):
+		case m.Err != nil:
+			return "", nil, fmt.Errorf("entry %d, which is about award %d, cannot be read: %w", m.Number, award, m.Err)
+		case m.Action == ActionAward:
 			text, d = m.Text, m.Detail
-		case m.Action == ActionAppeal && m.Event.Award == award:
+		case m.Action == ActionAppeal:
 			text += "\n\n" + m.Text
 		}
 	}
@@ -264,9 +266,12 @@ func (o *OpenedTip) checkAwards() {
 				fault("%v", err)
 			}
 		case ActionInform:
-			said := o.Messages[m.Event.Award-1].Detail
-			if !o.approver && said != nil && (m.Detail == nil || *m.Detail != *said) {
-				fault("it tells approvers something else than award %d says", m.Event.Award)
+			if o.approver {
+				continue
+			}
+			text, d, err := o.reasons(m.Event.Award, m.Number-1)
+			if err == nil && (m.Detail == nil || *m.Detail != *d || m.Text != text) {
+				fault("it tells approvers something else than award %d and its source say", m.Event.Award)
 			}
 		}
 	}
