@@ -84,29 +84,34 @@ func (s *Service) Awards(ctx context.Context, m *roster.Member, cursor string, l
 		return nil, "", fmt.Errorf("cursor: %w", ErrInvalid)
 	}
 	limit = min(max(limit, 1), MaxPage)
-	recs, err := s.cfg.Store.Scan(ctx, prefixAward, prefixAward+store.Key(cursor), limit)
-	if err != nil {
-		return nil, "", fmt.Errorf("reading the awards: %w", err)
-	}
-	for _, rec := range recs {
-		id := strings.TrimPrefix(string(rec.Key), string(prefixAward))
-		t, _, err := s.loadTip(ctx, id)
-		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
-			s.cfg.Log.Error("an award cannot be listed: run tipboxd check", "error", err)
-			continue
-		}
+	for after := prefixAward + store.Key(cursor); ; {
+		recs, err := s.cfg.Store.Scan(ctx, prefixAward, after, limit+1)
 		if err != nil {
-			return nil, "", err
+			return nil, "", fmt.Errorf("reading the awards: %w", err)
 		}
-		if t.leftOut(m) {
-			continue // who never learns of it
+		for _, rec := range recs {
+			after = rec.Key
+			id := strings.TrimPrefix(string(rec.Key), string(prefixAward))
+			t, _, err := s.loadTip(ctx, id)
+			if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
+				s.cfg.Log.Error("an award cannot be listed: run tipboxd check", "error", err)
+				continue
+			}
+			if err != nil {
+				return nil, "", err
+			}
+			if t.leftOut(m) {
+				continue // who never learns of it, neither from a short page nor from its cursor
+			}
+			if len(items) == limit {
+				return items, items[limit-1].Tip, nil
+			}
+			items = append(items, AwardItem{id, t.Channel, t.Awards})
 		}
-		items = append(items, AwardItem{id, t.Channel, t.Awards})
+		if len(recs) <= limit {
+			return items, "", nil
+		}
 	}
-	if len(recs) == limit {
-		next = strings.TrimPrefix(string(recs[limit-1].Key), string(prefixAward))
-	}
-	return items, next, nil
 }
 
 func (s *Service) mayApprove(m *roster.Member) error {
@@ -205,14 +210,14 @@ func (o *OpenedTip) decidable(t *AwardTerms) error {
 }
 
 // reasons are what an award was proposed with, and what the source said against a
-// refusal: for approvers who came later.
-func (o *OpenedTip) reasons(award int) (text string, d *Detail, err error) {
-	for _, m := range o.Messages {
+// refusal, in so many entries: for approvers who came later.
+func (o *OpenedTip) reasons(award, entries int) (text string, d *Detail, err error) {
+	for _, m := range o.Messages[:entries] {
 		switch {
-		case m.Void != "" || m.Event == nil:
-		case m.Number == award && m.Action == ActionAward:
+		case m.Void != "" || m.Event == nil || m.Number != award && (m.Action != ActionAppeal || m.Event.Award != award):
+		case m.Action == ActionAward:
 			text, d = m.Text, m.Detail
-		case m.Action == ActionAppeal && m.Event.Award == award:
+		case m.Action == ActionAppeal:
 			text += "\n\n" + m.Text
 		}
 	}
@@ -259,9 +264,13 @@ func (o *OpenedTip) checkAwards() {
 				fault("%v", err)
 			}
 		case ActionInform:
-			said := o.Messages[m.Event.Award-1].Detail
-			if !o.approver && said != nil && (m.Detail == nil || *m.Detail != *said) {
-				fault("it tells approvers something else than award %d says", m.Event.Award)
+			if o.approver {
+				continue
+			}
+			text, d, err := o.reasons(m.Event.Award, m.Number-1)
+			unread := slices.ContainsFunc(o.Messages[:m.Number-1], func(b Message) bool { return b.Action == ActionAppeal && b.Err != nil })
+			if err == nil && (m.Detail == nil || *m.Detail != *d || m.Text != text && !unread) {
+				fault("it tells approvers something else than award %d and its source say", m.Event.Award)
 			}
 		}
 	}
