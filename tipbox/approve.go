@@ -35,6 +35,7 @@ type AwardLine struct {
 	Votes    int        `json:"votes"`        // approvers that it takes
 	Approved []string   `json:"approved,omitempty"`
 	Lacking  int        `json:"lacking,omitempty"` // approvers that the roster lacks for it to be granted
+	With     []string   `json:"with,omitempty"`    // the tips that share it, this one too
 
 	Vouchers map[string]int `json:"vouchers,omitempty"` // how many of each denomination were claimed
 }
@@ -48,6 +49,9 @@ func (c *Case) awardLines(left []string) (lines []AwardLine) {
 		}
 		if line.deciding() && !line.ToIssue() {
 			line.Lacking = max(0, a.Votes-len(a.Approved)-len(c.deciders(a, left)))
+		}
+		for _, share := range a.Terms.Split {
+			line.With = append(line.With, share.Tip)
 		}
 		if a.Claim != nil {
 			line.Choice = a.Claim.Choice
@@ -100,8 +104,12 @@ func (s *Service) Awards(ctx context.Context, m *roster.Member, cursor string, l
 			if err != nil {
 				return nil, "", err
 			}
-			if t.leftOut(m) {
-				continue // who never learns of it, neither from a short page nor from its cursor
+			hidden, err := s.hidden(ctx, t, m)
+			if err != nil {
+				return nil, "", err
+			}
+			if hidden {
+				continue // nobody learns of it, neither from a short page nor from its cursor
 			}
 			if len(items) == limit {
 				return items, items[limit-1].Tip, nil
@@ -124,8 +132,29 @@ func (s *Service) mayApprove(m *roster.Member) error {
 	return nil
 }
 
-// awardTip loads a tip for an approver: ErrNotFound if it has no award, or the source
-// left the approver out.
+// hidden reports whether an approver is shown nothing of a tip's awards: the source left
+// the approver out, or that of another tip that shares one did, who would else be seen
+// to be missing there.
+func (s *Service) hidden(ctx context.Context, t *tipRecord, m *roster.Member) (bool, error) {
+	if t.leftOut(m) {
+		return true, nil
+	}
+	for _, line := range t.Awards {
+		for _, id := range line.With {
+			other, _, err := s.loadTip(ctx, id)
+			switch {
+			case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrCorrupt): // erased, or as Check says
+			case err != nil:
+				return false, err
+			case other.leftOut(m):
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// awardTip loads a tip for an approver: ErrNotFound if it has no award, or is hidden.
 func (s *Service) awardTip(ctx context.Context, m *roster.Member, id string) (*loadedTip, error) {
 	if err := s.mayApprove(m); err != nil {
 		return nil, err
@@ -134,10 +163,20 @@ func (s *Service) awardTip(ctx context.Context, m *roster.Member, id string) (*l
 		return nil, fmt.Errorf("tip %.40q: %w", id, ErrNotFound)
 	}
 	t, rev, err := s.loadTip(ctx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && (len(t.Awards) == 0 || t.leftOut(m)) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && len(t.Awards) == 0 {
 		return nil, fmt.Errorf("tip %s: %w", id, ErrNotFound)
 	}
-	return &loadedTip{t, rev}, err
+	if err != nil {
+		return nil, err
+	}
+	hidden, err := s.hidden(ctx, t, m)
+	if err != nil {
+		return nil, err
+	}
+	if hidden {
+		return nil, fmt.Errorf("tip %s: %w", id, ErrNotFound)
+	}
+	return &loadedTip{t, rev}, nil
 }
 
 // AwardTip returns what approvers get of a tip with an award: what members and the

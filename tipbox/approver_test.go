@@ -220,3 +220,27 @@ func TestInformThatSaysSomethingElseIsAFault(t *testing.T) {
 		t.Errorf("faults %q", faults)
 	}
 }
+
+// TestSharedAwardIsHiddenFromWhomOneSourceLeftOut shares an award with a tip whose source
+// left an approver out.
+func TestSharedAwardIsHiddenFromWhomOneSourceLeftOut(t *testing.T) {
+	o, _, tip := newRewarded(t, 150_000)
+	_, err := send(o, token(t, o.Service), tipbox.Submission{Channel: "off-book-funds", Text: "it is about peter", LeaveOut: []string{"peter"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	twin := rOther(t, o, tip)
+	o.Act("alice", twin, tipbox.Act{Action: tipbox.ActionDecline, Text: "known", Detail: &tipbox.Detail{Reason: tipbox.Duplicate, Of: tip}})
+	split := []tipbox.AwardShare{{Tip: tip, Parts: 50}, {Tip: twin, Parts: 50}}
+	o.Act("alice", tip, award(150_000, 6_000, 3_000, 400, split...))
+	o.Act("alice", twin, award(150_000, 6_000, 3_000, 400, split...))
+	items, _, err := o.Service.Awards(ctx, o.Member("peter"), "", 10)
+	if err != nil || len(items) > 0 {
+		t.Errorf("peter is shown %+v, %v", items, err)
+	}
+	_, err = o.Service.AwardTip(ctx, o.Member("peter"), tip)
+	wantErr(t, err, tipbox.ErrNotFound)
+	if items, _, err = o.Service.Awards(ctx, o.Member("paula"), "", 10); err != nil || len(items) != 2 {
+		t.Errorf("paula is shown %+v, %v", items, err)
+	}
+}

@@ -74,7 +74,7 @@ func (s *Service) claimed(ctx context.Context, a *Award, t *ClaimTerms, details 
 	if before.Paid != "" {
 		return nil, fmt.Errorf("it was paid: %w", ErrClaim)
 	}
-	return append(changes, store.DeleteAt(rec.Key, rec.Revision)), nil
+	return append(changes, store.DeleteAt(rec.Key, rec.Revision), store.Put(prefixCompact+store.Key(s.Today()), nil)), nil
 }
 
 // maxClaims is how often details are given for an award, unless others must be: the

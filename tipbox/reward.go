@@ -76,6 +76,9 @@ type ClaimTerms struct {
 	Payers   []string       `json:"payers,omitempty"`   // ClaimDetails: whom they are sealed to: SHA-256 of the recipients, hex
 }
 
+// Hash tells one claim from another: SHA-256 of it as it is signed, hex.
+func (t *ClaimTerms) Hash() string { return hash(encode(t)) }
+
 // A BlindRequest asks for a voucher.
 type BlindRequest struct {
 	Denomination string `json:"denomination"`
