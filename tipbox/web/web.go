@@ -69,10 +69,19 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := newSite(cfg, e)
+	return s.guard(s.routes()), nil
+}
+
+func newSite(cfg Config, e *embedded) *site {
 	s := &site{service: cfg.Service, log: cfg.Log, blocks: newBlocks(8), embedded: e}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	return s
+}
+
+func (s *site) routes() *mux.Router {
 	r := mux.NewRouter()
 	s.homeRoutes(r)
 	s.rewardRoutes(r)
@@ -89,7 +98,7 @@ func New(cfg Config) (http.Handler, error) {
 		w.Header().Set("Allow", allowed(r, req.URL))
 		return errMethod
 	})
-	return s.guard(r), nil
+	return r
 }
 
 // allowed lists the methods that there are for a path.
