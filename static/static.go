@@ -11,6 +11,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 )
 
 //go:embed pages lang site style.css
@@ -32,8 +34,13 @@ func Style() string {
 }
 
 // Site is the default site with the files of dir in the place of its own. A
-// dir that does not exist overrides nothing.
-func Site(dir string) fs.FS { return overlay{os.DirFS(dir), sub("site")} }
+// dir that does not exist, or is "", overrides nothing.
+func Site(dir string) fs.FS {
+	if dir == "" {
+		return sub("site")
+	}
+	return overlay{os.DirFS(dir), sub("site")}
+}
 
 func sub(dir string) fs.FS {
 	f, err := fs.Sub(files, dir)
@@ -44,6 +51,25 @@ func sub(dir string) fs.FS {
 }
 
 type overlay struct{ over, under fs.FS }
+
+// ReadDir lists the files of both, one of a name once.
+func (o overlay) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(o.over, name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	under, err := fs.ReadDir(o.under, name)
+	if err != nil && (entries == nil || !errors.Is(err, fs.ErrNotExist)) {
+		return nil, err
+	}
+	for _, e := range under {
+		if !slices.ContainsFunc(entries, func(own fs.DirEntry) bool { return own.Name() == e.Name() }) {
+			entries = append(entries, e)
+		}
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, nil
+}
 
 func (o overlay) Open(name string) (fs.File, error) {
 	f, err := o.over.Open(name)

@@ -21,6 +21,7 @@ import (
 	"tipbox/store/bolt"
 	"tipbox/store/dir"
 	"tipbox/tipbox"
+	"tipbox/tipbox/web"
 )
 
 // Files of a server's folder. The folder is 0700, its files 0600.
@@ -64,6 +65,7 @@ type folder struct {
 	db       *bolt.DB
 	blobs    *dir.Blobs
 	channels []tipbox.Channel
+	look     *web.Look
 	service  *tipbox.Service
 }
 
@@ -86,6 +88,9 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	}
 	f.channels, err = loadChannels(f.file(siteName))
 	if err != nil {
+		return nil, err
+	}
+	if f.look, err = loadLook(f.file(siteName)); err != nil {
 		return nil, err
 	}
 	signed, err := os.ReadFile(f.file(rosterName))
@@ -262,6 +267,15 @@ func loadChannels(site string) ([]tipbox.Channel, error) {
 		}
 	}
 	return file.Channel, nil
+}
+
+// loadLook reads what the site says of how pages look.
+func loadLook(site string) (*web.Look, error) {
+	look, err := web.LoadLook(static.Site(site))
+	if err != nil {
+		return nil, fmt.Errorf("%s (or the default of the site): %w", site, err)
+	}
+	return look, nil
 }
 
 // loadSchedule reads schedule.toml of the site, which is no promise before the

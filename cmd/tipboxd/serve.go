@@ -61,7 +61,7 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 	} else if n > 0 {
 		a.log.Info("removed files of tips that were never finished", "files", n)
 	}
-	pages, err := web.New(web.Config{Service: f.service, Log: a.log})
+	pages, err := web.New(web.Config{Service: f.service, Log: a.log, Look: f.look})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
@@ -28,14 +29,18 @@ type awardView struct {
 	Claimable  bool
 	Appealable bool
 	Issued     bool
+	ClaimBy    template.HTML
 	Charities  []charityView
 }
 
-type charityView struct{ ID, Name string }
+type charityView struct {
+	ID   string
+	Name template.HTML
+}
 
 func (p *page) awards(awards []tipbox.ThreadAward) (views []awardView) {
 	for _, a := range awards {
-		v := awardView{ThreadAward: a, Money: p.money(a.Amount, a.Schedule), Key: awardKey(a)}
+		v := awardView{ThreadAward: a, Money: p.money(a.Amount, a.Schedule), Key: awardKey(a), ClaimBy: p.Day(a.ClaimBy)}
 		v.Claimable = a.State == tipbox.AwardGranted && !a.Expired
 		v.Appealable = a.State == tipbox.AwardRefused && !a.Final
 		v.Issued = a.State == tipbox.AwardIssued
@@ -169,7 +174,7 @@ func (s *site) postVoucher(w http.ResponseWriter, r *http.Request) error {
 		schedule := &tipbox.Schedule{Currency: d.Currency}
 		views[i] = voucherView{
 			Index: i + 1, Count: len(vouchers), Previous: i, Award: award, Session: s.service.Session(code),
-			Money: p.money(d.Amount, schedule), Until: d.Until, Text: v.Text(), Digits: v.Digits(), compact: v.Compact(),
+			Money: p.money(d.Amount, schedule), Until: p.Day(d.Until), UntilText: p.Date(d.Until), Text: v.Text(), Digits: v.Digits(), compact: v.Compact(),
 		}
 		if i+1 < len(vouchers) {
 			views[i].Next = i + 2
@@ -194,7 +199,9 @@ type voucherView struct {
 	Next, Previous int // 0 if there is none
 	Award          int
 	Session        string
-	Money, Until   string
+	Money          string
+	Until          template.HTML
+	UntilText      string
 	Text, Digits   string
 	Side           int    // of the QR code, in modules
 	Drawn          int    // likewise, in pixels
@@ -207,7 +214,7 @@ type voucherView struct {
 func (s *site) sendVouchers(w http.ResponseWriter, p *page, views []voucherView) error {
 	var text strings.Builder
 	for _, v := range views {
-		fmt.Fprintf(&text, "%s\n%s\n\n%s\n\n%s\n%s\n\n\n", p.T("voucher.worth", v.Money), p.T("voucher.until", v.Until), v.Text, p.T("voucher.digits"), v.Digits)
+		fmt.Fprintf(&text, "%s\n%s\n\n%s\n\n%s\n%s\n\n\n", p.T("voucher.worth", v.Money), p.T("voucher.until", v.UntilText), v.Text, p.T("voucher.digits"), v.Digits)
 	}
 	text.WriteString(p.T("voucher.paper") + "\n")
 	w.Header().Set("Content-Disposition", `attachment; filename="papers.txt"`)

@@ -17,7 +17,11 @@ func Routes(cfg Config) (routes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = newSite(cfg, e).routes().Walk(func(r *mux.Route, _ *mux.Router, _ []*mux.Route) error {
+	s, err := newSite(cfg, e)
+	if err != nil {
+		return nil, err
+	}
+	err = s.routes().Walk(func(r *mux.Route, _ *mux.Router, _ []*mux.Route) error {
 		path, err := r.GetPathTemplate()
 		if err != nil {
 			return err
@@ -49,7 +53,10 @@ func Marked(cfg Config, marks map[string]string) (http.Handler, error) {
 			}
 		}
 	}
-	s := newSite(cfg, &embedded{fresh, e.langs})
+	s, err := newSite(cfg, &embedded{fresh, e.langs})
+	if err != nil {
+		return nil, err
+	}
 	return s.guard(s.routes()), nil
 }
 

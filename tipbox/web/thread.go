@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -52,7 +53,7 @@ func (s *site) messageForm(p *page, sent form) messageForm {
 func (s *site) getThread(w http.ResponseWriter, r *http.Request) error {
 	p := s.newPage(r, "thread.title")
 	p.Data = codeForm{}
-	return s.render(w, http.StatusOK, "code", p)
+	return s.renderPublic(w, r, "code", p)
 }
 
 func (s *site) postThread(w http.ResponseWriter, r *http.Request) error {
@@ -83,7 +84,7 @@ func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, 
 	if err != nil {
 		return err
 	}
-	title := thread.Channel
+	title := template.HTML(template.HTMLEscapeString(thread.Channel))
 	for _, c := range s.service.Channels() {
 		if c.ID == thread.Channel {
 			title = p.In(c.Title)
@@ -92,19 +93,45 @@ func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, 
 	p.Title = "thread.yours"
 	p.Data = struct {
 		*tipbox.Thread
-		ChannelTitle, Session string
-		HasReply              bool
-		CaseKey               string // of the state, as a source is told
-		Awards                []awardView
+		promised
+		Day          template.HTML
+		Messages     []messageView
+		ChannelTitle template.HTML
+		Session      string
+		HasReply     bool
+		CaseKey      string // of the state, as a source is told
+		Awards       []awardView
 		messageForm
 	}{
-		thread, title, s.service.Session(code),
+		thread, p.promised(thread.Promised), p.Day(thread.Day), p.messages(thread.Messages), title, s.service.Session(code),
 		slices.ContainsFunc(thread.Messages, func(m tipbox.ThreadMessage) bool { return m.From == tipbox.FromDesk }),
 		stateKey(thread.State),
 		p.awards(thread.Awards),
 		s.messageForm(p, sent),
 	}
 	return s.render(w, status, "thread", p)
+}
+
+// promised are the days of a case as the page shows them.
+type promised struct {
+	AcknowledgeBy, Acknowledged, AnswerBy, Answered, Closed template.HTML
+}
+
+func (p *page) promised(days tipbox.Promised) promised {
+	return promised{p.Day(days.AcknowledgeBy), p.Day(days.Acknowledged), p.Day(days.AnswerBy), p.Day(days.Answered), p.Day(days.Closed)}
+}
+
+// A messageView is a message as the page shows it.
+type messageView struct {
+	tipbox.ThreadMessage
+	Day template.HTML
+}
+
+func (p *page) messages(messages []tipbox.ThreadMessage) (views []messageView) {
+	for _, m := range messages {
+		views = append(views, messageView{m, p.Day(m.Day)})
+	}
+	return views
 }
 
 // stateKey is the key of what a source is told of a state: who votes when is not

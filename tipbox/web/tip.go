@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/gorilla/mux"
 
@@ -45,7 +46,11 @@ func (s *site) getTip(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p := s.newPage(r, "tip.title")
-	return s.renderTip(w, http.StatusOK, p, token, form{})
+	chosen := r.URL.Query().Get("channel")
+	if slices.ContainsFunc(s.service.Channels(), func(c tipbox.Channel) bool { return c.ID == chosen }) {
+		p.kept = url.Values{"channel": {chosen}}
+	}
+	return s.renderTip(w, http.StatusOK, p, token, form{Values: p.kept})
 }
 
 // renderTip shows the form, filled with what was sent, if anything was. Files
