@@ -143,7 +143,6 @@ func loadText(site fs.FS, file string, l *pageLanguage) (*textVersion, error) {
 		return nil, fail(0, "begin with a line # and the title")
 	}
 	v := &textVersion{lang: l, title: plainText(title, source)}
-	doc.RemoveChild(doc, title)
 	var links []*ast.Link
 	err = ast.Walk(doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering {
@@ -155,7 +154,7 @@ func loadText(site fs.FS, file string, l *pageLanguage) (*textVersion, error) {
 		case *ast.Image:
 			return ast.WalkStop, fail(place(n), "pictures are not shown, since a page is one request: take it out")
 		case *ast.Heading:
-			if n.Level == 1 {
+			if n.Level == 1 && n != title {
 				return ast.WalkStop, fail(place(n), "a page has one title: begin other headings with ##")
 			}
 		case *ast.AutoLink:
@@ -171,6 +170,7 @@ func loadText(site fs.FS, file string, l *pageLanguage) (*textVersion, error) {
 	if err != nil {
 		return nil, err
 	}
+	doc.RemoveChild(doc, title)
 	if v.plain, err = renderText(doc, source); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -219,7 +219,7 @@ func plainText(n ast.Node, source []byte) string {
 	var out strings.Builder
 	ast.Walk(n, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 		if t, ok := n.(*ast.Text); ok && entering {
-			out.Write(util.UnescapePunctuations(t.Segment.Value(source)))
+			out.Write(util.UnescapePunctuations(util.ResolveEntityNames(util.ResolveNumericReferences(t.Segment.Value(source)))))
 		}
 		return ast.WalkContinue, nil
 	})
