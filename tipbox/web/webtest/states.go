@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"testing/fstest"
 
 	"tipbox/crypto/receipt"
 	"tipbox/tipbox"
@@ -39,6 +40,7 @@ var states = []state{
 	{"healthz", 200, nil, get("/healthz")},
 
 	{"tip form", 200, nil, get("/tip")},
+	{"tip form, for a subject", 200, nil, get("/tip", "channel", "bribery")},
 	{"tip form, no room for files", 200, filling, get("/tip")},
 	{"tip: nothing written", 422, nil, tip("text", " ")},
 	{"tip: too long", 422, nil, tip("text", tooLong)},
@@ -59,9 +61,7 @@ var states = []state{
 	{"code: a word of no list", 422, nil, typed(word + "xqxqxq")},
 	{"code: words that do not fit", 422, nil, typed(strings.Repeat("zoo ", 12))},
 	{"code: nobody's", 404, nil, typed(receipt.New().Digits())},
-	{"code form, cut off", 400, nil, func(*world, string) *http.Request {
-		return httptest.NewRequest("POST", "/thread", strings.NewReader("x"))
-	}},
+	{"code form, cut off", 400, nil, noForm("/thread")},
 	{"thread that cannot be read", 503, then(sending("tip"), breaking("get")), code("tip")},
 	{"receipt to keep", 200, nil, of("tip", "/thread/receipt")},
 
@@ -141,6 +141,14 @@ var states = []state{
 	{"rewards: another scale", 422, nil, get("/reward", "scale", "none", "amount", "1")},
 	{"data of rewards", 200, nil, get("/reward.json")},
 
+	{"robots", 200, nil, get("/robots.txt")},
+	{"nobody to tell of a fault", 404, nil, get("/.well-known/security.txt")},
+	{"whom to tell of a fault", 200, own, get("/.well-known/security.txt")},
+	{"home of one's own", 200, own, get("/")},
+	{"page in English only", 200, own, get("/rules")},
+	{"who runs this, to be reached", 200, own, get("/who")},
+	{"thread of one's own", 200, own, code("tip")},
+
 	{"no such page", 404, nil, get("/none")},
 	{"method not allowed", 405, nil, get("/thread/message")},
 	{"internal error", 500, then(days(5), breaking("scan")), get("/tip")},
@@ -169,6 +177,22 @@ func (w *world) appeal() {
 	if err := w.Service.Appeal(w.t.Context(), c.code, c.award, "en", "It was not."); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// ownSite is a site that an operator has changed: it has all that one may have.
+var ownSite = fstest.MapFS{
+	"logo.svg": {Data: []byte(`<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40"><path d="M0 0h120v40H0z" fill="#0b595c"/></svg>`)},
+	"site.toml": {Data: []byte(`
+logo = "logo.svg"
+accent_light = "#0b595c"
+accent_dark = "#83cbc8"
+security_contact = "mailto:security@example.org"
+security_canonical = "https://example.org/.well-known/security.txt"
+[contact]
+en = ["Audit Office, Example City", "Telephone: 555 0100, weekdays 9 to 17"]
+`)},
+	"pages/who.en.md":   {Data: []byte("# Who runs this\n\nThe audit office of Example City.\n")},
+	"pages/rules.en.md": {Data: []byte("# The rules of the house\n\n## Money\n\nAll of it is in the books.\n\n| Office | Book |\n|---|---|\n| Audit office | 1 |\n")},
 }
 
 // growOld leaves a form and a page open for too long.

@@ -70,7 +70,15 @@ func Walk(t testing.TB, pages func(web.Config) (http.Handler, error), languages 
 	if pages == nil {
 		pages = web.New
 	}
-	handler, err := pages(web.Config{Service: w.Service})
+	look, err := web.LoadLook(ownSite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, err := pages(web.Config{Service: w.Service})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ownSite, err := pages(web.Config{Service: w.Service, Look: look})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +86,10 @@ func Walk(t testing.TB, pages func(web.Config) (http.Handler, error), languages 
 	for _, s := range states {
 		if s.before != nil {
 			s.before(w)
+		}
+		handler := site
+		if w.own {
+			handler = ownSite
 		}
 		for _, lang := range languages {
 			r := s.ask(w, lang)
@@ -87,10 +99,10 @@ func Walk(t testing.TB, pages func(web.Config) (http.Handler, error), languages 
 			}
 			walked = append(walked, state)
 		}
-		w.store.broken, w.full = "", false
+		w.store.broken, w.full, w.own = "", false, false
 	}
 	for _, lang := range languages {
-		walked = append(walked, w.linked(handler, lang, walked)...)
+		walked = append(walked, w.linked(site, lang, walked)...)
 	}
 	return walked
 }
@@ -140,6 +152,7 @@ type world struct {
 	t       testing.TB
 	store   *breakable
 	full    bool // there is no room for files
+	own     bool // it is the site that an operator has changed
 	cases   map[string]*sent
 	token   string // of a form that has grown old
 	session string // likewise, of a page
@@ -478,3 +491,4 @@ func days(n int) func(*world) {
 
 func breaking(operation string) func(*world) { return func(w *world) { w.store.broken = operation } }
 func filling(w *world)                       { w.full = true }
+func own(w *world)                           { w.own = true }
