@@ -136,7 +136,7 @@ func checkSize(f faults, s *webtest.State, page *node) {
 }
 
 var (
-	fetching = []string{"src", "srcset", "poster", "background", "data", "xlink:href", "formaction", "ping", "manifest", "action", "href", "cite", "longdesc"}
+	fetching = []string{"src", "srcset", "poster", "background", "data", "xlink:href", "ping", "manifest", "action", "href", "cite", "longdesc"}
 	loading  = regexp.MustCompile(`(?i)url\s*\(|@import|@font-face|image-set|src\s*\(`)
 )
 
@@ -409,8 +409,16 @@ func checkTargets(f faults, s *webtest.State, page *node, router *mux.Router, wa
 		}
 		lead(n, http.MethodGet, n.attr["href"])
 	}
-	for _, n := range page.tags("form") {
-		lead(n, strings.ToUpper(n.attr["method"]), n.attr["action"])
+	for _, form := range page.tags("form") {
+		method := strings.ToUpper(form.attr["method"])
+		if lead(form, method, form.attr["action"]); strings.Contains(form.attr["action"], "#") {
+			f.add(s, "a form leads to %s: text browsers then ask nobody; name the place on the button", form.attr["action"])
+		}
+		for _, n := range form.tags("button") {
+			if to := n.attr["formaction"]; to != "" {
+				lead(n, method, to)
+			}
+		}
 	}
 }
 
