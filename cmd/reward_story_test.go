@@ -1,17 +1,27 @@
 package cmd_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"html"
 	"io/fs"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/pelletier/go-toml/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"tipbox/crypto/voucher"
+	"tipbox/store/bolt"
+	"tipbox/store/dir"
+	"tipbox/tipbox"
+	"tipbox/tipbox/web"
 )
 
 // claim FILE CHOICE [DETAILS] claims the first award of the thread of the code in the
@@ -54,6 +64,40 @@ func vouchersCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if status != 200 != neg {
 		ts.Fatalf("status %d: %s", status, answer)
 	}
+}
+
+// later FOLDER DAYS FILE is thread FILE with the pages of a folder whose server was halted,
+// as they will be so many days later.
+func laterCommand(ts *testscript.TestScript, neg bool, args []string) {
+	days, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	config, err := os.ReadFile(ts.MkAbs(args[0] + "/tipbox.toml"))
+	ts.Check(err)
+	var settings struct {
+		Root string `toml:"root"`
+	}
+	ts.Check(toml.Unmarshal(config, &settings))
+	db, err := bolt.Open(ts.MkAbs(args[0]+"/tipbox.db"), &bolt.Config{MustExist: true})
+	ts.Check(err)
+	defer db.Close()
+	blobs, err := dir.Open(ts.MkAbs(args[0] + "/blobs"))
+	ts.Check(err)
+	service, err := tipbox.New(tipbox.Config{
+		Store: db, Blobs: blobs, Root: settings.Root, Now: func() time.Time { return time.Now().AddDate(0, 0, days) },
+		Channels: []tipbox.Channel{{ID: "off-book-funds", Title: map[string]string{"en": "Off-book funds"}, Guidance: map[string]string{"en": "Funds."}}},
+	})
+	ts.Check(err)
+	signed, err := os.ReadFile(ts.MkAbs(args[0] + "/roster.note"))
+	ts.Check(err)
+	ts.Check(service.InstallRoster(context.Background(), signed))
+	pages, err := web.New(web.Config{Service: service})
+	ts.Check(err)
+	l, err := net.Listen("tcp", ts.Getenv("SOURCES"))
+	ts.Check(err)
+	server := &http.Server{Handler: pages}
+	go server.Serve(l)
+	defer server.Close()
+	threadCommand(ts, neg, args[2:])
 }
 
 // awardText is what a thread's page says of awards, in plain text: a line for each.

@@ -55,6 +55,7 @@ func TestStories(t *testing.T) {
 			"claim":    claimCommand,
 			"appeal":   appealCommand,
 			"vouchers": vouchersCommand,
+			"later":    laterCommand,
 			"nocanary": noCanaryCommand,
 			"random":   randomCommand,
 			"mode":     modeCommand,

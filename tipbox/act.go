@@ -113,9 +113,17 @@ func (o *OpenedTip) Prepare(name, today string, a Act) (*Unsigned, error) {
 			terms.Before = o.Case.awarded()
 			e.Terms, a.Terms = &terms, &terms
 		}
-		err = o.checkTerms(e.Number, e.Day, a.Terms, a.Detail)
+		if err = o.checkTerms(e.Number, e.Day, a.Terms, a.Detail); err == nil {
+			err = o.decidable(a.Terms)
+		}
+	case ActionInform:
+		a.Text, a.Detail, err = o.reasons(a.Award)
 	case ActionApprove:
-		err = o.CheckAward(a.Award)
+		if err = o.Case.checkAward(e); err == nil {
+			err = o.CheckAward(a.Award)
+		}
+	case ActionIssue:
+		err = o.checkIssue(a.Award, today)
 	}
 	if err != nil {
 		return nil, err
@@ -186,8 +194,8 @@ func (a *Act) validate(round int) error {
 // the source, to the source.
 func (o *OpenedTip) compose(e *Event, a Act) ([]byte, error) {
 	to := []*seal.Recipient{o.tipKey}
-	if e.Action == ActionAward {
-		for _, m := range o.approversOf() {
+	if e.Action == ActionAward || e.Action == ActionInform {
+		for _, m := range o.Case.deciders(o.Case.award(e.Award), o.LeftOut) {
 			to = append(to, m.Card.Recipient)
 		}
 		if len(to) == 1 {
@@ -233,8 +241,11 @@ func (o *OpenedTip) grant(e *Event, m *roster.Member) ([]byte, error) {
 }
 
 // leftOut reports whether the source left the member or the member's unit out.
-func (o *OpenedTip) leftOut(m *roster.Member) bool {
-	return slices.Contains(o.LeftOut, m.Name()) || m.Unit != "" && slices.Contains(o.LeftOut, LeaveOutUnit(m.Unit))
+func (o *OpenedTip) leftOut(m *roster.Member) bool { return leftOut(o.LeftOut, m) }
+
+// leftOut reports whether a list of LeaveOut names the member or the member's unit.
+func leftOut(list []string, m *roster.Member) bool {
+	return slices.Contains(list, m.Name()) || m.Unit != "" && slices.Contains(list, LeaveOutUnit(m.Unit))
 }
 
 // votes counts who voted for the finding in this round, besides one.

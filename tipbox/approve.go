@@ -33,15 +33,20 @@ type AwardLine struct {
 	Choice   string     `json:"choice,omitempty"`
 	Votes    int        `json:"votes"` // approvers that it takes
 	Approved []string   `json:"approved,omitempty"`
+	Lacking  int        `json:"lacking,omitempty"` // approvers that the roster lacks for it to be granted
 
 	Vouchers map[string]int `json:"vouchers,omitempty"` // how many of each denomination were claimed
 }
 
-func (c *Case) awardLines() (lines []AwardLine) {
+// awardLines are the awards of a case whose source left those out.
+func (c *Case) awardLines(left []string) (lines []AwardLine) {
 	for _, a := range c.Awards {
 		line := AwardLine{
 			Number: a.Number, State: a.State, Schedule: a.Terms.Schedule, Currency: a.Terms.Currency, Amount: a.Terms.Amount,
 			Granted: a.Granted, ClaimBy: c.ClaimBy(a), Claimed: a.Claimed, Issued: a.Issued, Votes: a.Votes, Approved: append([]string(nil), a.Approved...),
+		}
+		if line.deciding() && !line.ToIssue() {
+			line.Lacking = max(0, a.Votes-len(a.Approved)-len(c.deciders(a, left)))
 		}
 		if a.Claim != nil {
 			line.Choice = a.Claim.Choice
@@ -92,6 +97,9 @@ func (s *Service) Awards(ctx context.Context, m *roster.Member, cursor string, l
 		if err != nil {
 			return nil, "", err
 		}
+		if t.leftOut(m) {
+			continue // who never learns of it
+		}
 		items = append(items, AwardItem{id, t.Channel, t.Awards})
 	}
 	if len(recs) == limit {
@@ -110,7 +118,8 @@ func (s *Service) mayApprove(m *roster.Member) error {
 	return nil
 }
 
-// awardTip loads a tip for an approver: ErrNotFound if it has no award.
+// awardTip loads a tip for an approver: ErrNotFound if it has no award, or the source
+// left the approver out.
 func (s *Service) awardTip(ctx context.Context, m *roster.Member, id string) (*loadedTip, error) {
 	if err := s.mayApprove(m); err != nil {
 		return nil, err
@@ -119,7 +128,7 @@ func (s *Service) awardTip(ctx context.Context, m *roster.Member, id string) (*l
 		return nil, fmt.Errorf("tip %.40q: %w", id, ErrNotFound)
 	}
 	t, rev, err := s.loadTip(ctx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && len(t.Awards) == 0 {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (len(t.Awards) == 0 || t.leftOut(m)) {
 		return nil, fmt.Errorf("tip %s: %w", id, ErrNotFound)
 	}
 	return &loadedTip{t, rev}, err
@@ -153,7 +162,7 @@ func (s *Service) AwardTip(ctx context.Context, m *roster.Member, id string) (*T
 }
 
 // toApprovers reports whether messages of the action are sealed to approvers.
-func toApprovers(a Action) bool { return a == ActionAward || a == ActionAppeal }
+func toApprovers(a Action) bool { return a == ActionAward || a == ActionInform || a == ActionAppeal }
 
 // OpenAward is OpenTip for an approver, who has no key of the tip: it checks all
 // that is signed, and opens what is sealed to approvers. The tip's id is a hash of
@@ -170,10 +179,58 @@ func OpenAward(file *TipFile, id string, key *roster.MemberKey, r *roster.Roster
 	return o, o.read(file, file.Source)
 }
 
-// approversOf are who can decide about an award of the tip: they had no part in
-// it, and the source did not leave them out.
-func (o *OpenedTip) approversOf() []*roster.Member {
-	return slices.DeleteFunc(o.roster.With(roster.Approver), o.leftOut)
+// deciders are the approvers who can decide about an award now, or about a new one if
+// it is nil: they had no part in the case, the source did not leave them out, and they
+// neither approved of it nor, on appeal, decided before.
+func (c *Case) deciders(a *Award, left []string) []*roster.Member {
+	return slices.DeleteFunc(c.roster.With(roster.Approver), func(m *roster.Member) bool {
+		name := m.Name()
+		return leftOut(left, m) || c.acted[name] || slices.Contains(c.Recused, name) ||
+			a != nil && (slices.Contains(a.Approved, name) || a.State != AwardProposed && slices.Contains(a.Refused, name))
+	})
+}
+
+// decidable refuses an award that nobody could grant.
+func (o *OpenedTip) decidable(t *AwardTerms) error {
+	s := o.roster.Schedule(t.Schedule)
+	if s == nil {
+		return nil // as the fold says
+	}
+	need, have := VotesNeeded(s, t.Before+t.Total), len(o.Case.deciders(nil, o.LeftOut))
+	if have < need {
+		return against(RuleAward, "it takes %d approvers who had no part in the case and whom the source did not leave out, and there are %d: have the root key's holder enter more", need, have)
+	}
+	return nil
+}
+
+// reasons are what an award was proposed with, and what the source said against a
+// refusal: for approvers who came later.
+func (o *OpenedTip) reasons(award int) (text string, d *Detail, err error) {
+	for _, m := range o.Messages {
+		switch {
+		case m.Void != "" || m.Event == nil:
+		case m.Number == award && m.Action == ActionAward:
+			text, d = m.Text, m.Detail
+		case m.Action == ActionAppeal && m.Event.Award == award:
+			text += "\n\n" + m.Text
+		}
+	}
+	if d == nil {
+		return "", nil, against(RuleAward, "award %d is none, or cannot be read", award)
+	}
+	return text, d, nil
+}
+
+// Reasons are what an award was proposed with, as far as it can be read here: for
+// approvers who came later it stands in an entry of ActionInform.
+func (o *OpenedTip) Reasons(award int) *Detail {
+	found := o.Messages[award-1].Detail
+	for _, m := range o.Messages {
+		if found == nil && m.Void == "" && m.Action == ActionInform && m.Event.Award == award {
+			found = m.Detail
+		}
+	}
+	return found
 }
 
 // checkAwards looks for what is against the schedule where the server cannot see
@@ -192,10 +249,18 @@ func (o *OpenedTip) checkAwards() {
 				fault("an approval by somebody whom the source left out")
 			}
 		case ActionAward:
-			if m.Detail == nil {
+			if o.approver && o.Reasons(m.Number) == nil {
+				continue // as CheckAward says
+			}
+			if o.Reasons(m.Number) == nil {
 				fault("an award that does not say why")
 			} else if err := o.CheckAward(m.Number); err != nil {
 				fault("%v", err)
+			}
+		case ActionInform:
+			said := o.Messages[m.Event.Award-1].Detail
+			if !o.approver && said != nil && (m.Detail == nil || *m.Detail != *said) {
+				fault("it tells approvers something else than award %d says", m.Event.Award)
 			}
 		}
 	}
@@ -208,7 +273,11 @@ func (o *OpenedTip) CheckAward(number int) error {
 	if a == nil {
 		return fmt.Errorf("there is no award %d: %w", number, ErrNotFound)
 	}
-	return o.checkTerms(number, a.Proposed, &a.Terms, o.Messages[number-1].Detail)
+	d := o.Reasons(number)
+	if d == nil && o.approver {
+		return against(RuleAward, "the reasons of award %d were not sealed to you: have an investigator give tipbox inform %s %d", number, o.Tip, number)
+	}
+	return o.checkTerms(number, a.Proposed, &a.Terms, d)
 }
 
 // checkTerms checks an award that is proposed on that day as the entry of that

@@ -97,6 +97,7 @@ func Steps() []Step {
 		{ActionClose, reviewers, []State{StateAnswered, StateReverified}, StateClosed, false, "confirm that the case is done"},
 		{ActionReverify, readers, []State{StateClosed, StateDeclined}, StateReverifying, true, "have others look at the case again, and tell the source why"},
 		{ActionAward, investigators, []State{StateDeclined, StateFound, StateAnswered, StateClosed, StateReverified}, "", false, "propose an award for the source"},
+		{ActionInform, investigators, nil, "", false, "show an award's reasons to approvers who came later"},
 		{ActionApprove, approvers, nil, "", false, "grant an award"},
 		{ActionRefuse, approvers, nil, "", true, "refuse an award, and tell the source why"},
 		{ActionIssue, approvers, nil, "", false, "sign the vouchers that a source claims"},
@@ -371,7 +372,7 @@ func (c *Case) check(step Step, e *Event) error {
 		if c.awaitsAward(e.Day) {
 			return against(RuleAward, "an award of the case is not decided, claimed or fetched yet: tipbox case %s", e.Tip)
 		}
-	case ActionAward, ActionApprove, ActionRefuse, ActionIssue:
+	case ActionAward, ActionInform, ActionApprove, ActionRefuse, ActionIssue:
 		return c.checkAward(e)
 	case ActionHold, ActionRelease:
 		if c.Hold == (e.Action == ActionHold) {

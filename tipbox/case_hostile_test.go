@@ -1,6 +1,7 @@
 package tipbox_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -36,6 +37,11 @@ func raw(t *testing.T, o *tipboxtest.Org, name, tip string, e tipbox.Event, doc 
 				t.Fatal(err)
 			}
 			to = append(to, r)
+		}
+		if e.Action == tipbox.ActionInform {
+			for _, m := range o.Service.Roster().With(roster.Approver) {
+				to = append(to, m.Card.Recipient)
+			}
 		}
 		if doc == "" {
 			doc = fmt.Sprintf(`{"v":1,"tip":%q,"number":%d,"text":"x"}`, tip, e.Number)
@@ -144,7 +150,16 @@ func TestGrantToWhoWasLeftOutIsAFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	tip := o.Inbox("alice")[0].Tip
-	if err := raw(t, o, "alice", tip, tipbox.Event{Action: tipbox.ActionGrant, Member: "bob"}, "garbage", nil); err != nil {
+	grant := tipbox.Event{Action: tipbox.ActionGrant, Member: "bob"}
+	wantRule(t, raw(t, o, "alice", tip, grant, "garbage", nil), tipbox.RuleGrant)
+	rec, err := o.Store.Get(ctx, store.Key("tip/"+tip))
+	if err == nil { // a server that lets it happen
+		err = o.Store.Apply(ctx, store.Put(rec.Key, bytes.Replace(rec.Value, []byte(`"left_out":["bob"],`), nil, 1)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw(t, o, "alice", tip, grant, "garbage", nil); err != nil {
 		t.Fatal(err)
 	}
 	if len(o.Open("alice", tip).Faults) == 0 {

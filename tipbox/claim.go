@@ -2,8 +2,10 @@ package tipbox
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tipbox/crypto/receipt"
 	"tipbox/crypto/roster"
@@ -28,18 +30,91 @@ type Claim struct {
 const MaxDetails = 2000
 
 // Claim claims an award of the thread that the code opens. When it returns nil
-// the claim is durable. The same claim made twice is one. Errors: ErrClaim,
+// the claim is durable. The same claim made twice is one. One that was made can be
+// corrected or replaced as far as ThreadAward.Again says. Errors: ErrClaim,
 // ErrEmpty, ErrTooLong, ErrNoThread, ErrConflict, or the store's.
 func (s *Service) Claim(ctx context.Context, code *receipt.Code, claim Claim) error {
 	defer s.brief()()
-	return s.sourceEvent(ctx, code, ActionClaim, claim.Award, claim.Choice, func(a *Award, e *Event, t *loadedTip) (changes []store.Change, sealed []byte, err error) {
+	once := claim.once(code)
+	return s.sourceEvent(ctx, code, ActionClaim, claim.Award, once, func(_ *Case, a *Award, e *Event, t *loadedTip) (changes []store.Change, sealed []byte, err error) {
 		var details []byte
 		e.Claim, details, err = claim.terms(code, &a.Terms, s.Roster(), s.Today(), s.cfg.Root)
 		if err != nil {
 			return nil, nil, err
 		}
-		return e.Claim.payout(&a.Terms, details), nil, nil
+		e.Once = once
+		changes, err = s.claimed(ctx, a, e.Claim, details)
+		return changes, nil, err
 	})
+}
+
+// once is the same for the same claim, and tells nothing to whoever has not the code.
+func (c Claim) once(code *receipt.Code) string {
+	return hex.EncodeToString(mac(code.Derive("once", 32), "claim", encode(c))[:16])
+}
+
+// claimed is what else is written when an award is claimed: what payers get, in the
+// place of what they got of the claim before. ErrClaim if that was paid.
+func (s *Service) claimed(ctx context.Context, a *Award, t *ClaimTerms, details []byte) ([]store.Change, error) {
+	changes := t.payout(&a.Terms, details)
+	if a.Claim == nil || a.Claim.Payout == "" {
+		return changes, nil
+	}
+	rec, err := s.cfg.Store.Get(ctx, keyPayout(a.Claim.Payout))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("it was paid: %w", ErrClaim) // and the payout forgotten since
+	}
+	var before Payout
+	if err == nil {
+		err = decode(rec, &before)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("payout %s: %w", a.Claim.Payout, err)
+	}
+	if before.Paid != "" {
+		return nil, fmt.Errorf("it was paid: %w", ErrClaim)
+	}
+	return append(changes, store.DeleteAt(rec.Key, rec.Revision)), nil
+}
+
+// again reports whether the claim of an award can be replaced, as the source is told:
+// details as long as that is possible, vouchers if one could not be paid any more.
+func (s *Service) again(c *Case, a *Award) bool {
+	if a.Claim == nil || !c.replaceable(a, s.Today()) {
+		return false
+	}
+	return a.Claim.Choice == ClaimDetails || a.Claim.ending(s.Roster(), s.Today()) != ""
+}
+
+// lost reports whether the claim of an award must be replaced, for what was claimed
+// cannot be issued or paid any more.
+func (s *Service) lost(c *Case, a *Award) bool {
+	return s.again(c, a) && (a.State == AwardClaimed || c.unpayable(a, s.Today()))
+}
+
+// ending is a denomination of the requests that is gone, or ends so soon that no
+// voucher of it is signed any more, for its source could hardly fetch and present it;
+// or "".
+func (t *ClaimTerms) ending(r *roster.Roster, today string) string {
+	const soon = 30 // days
+	for _, request := range t.Requests {
+		if d := r.Denomination(request.Denomination); d == nil || d.Until < addDays(today, soon) {
+			return request.Denomination
+		}
+	}
+	return ""
+}
+
+// checkIssue refuses to sign vouchers that end too soon.
+func (o *OpenedTip) checkIssue(award int, today string) error {
+	a := o.Case.award(award)
+	if a == nil || a.Claim == nil {
+		return nil // as the fold says
+	}
+	if id := a.Claim.ending(o.roster, today); id != "" {
+		return against(RuleAward, "denomination %s ends too soon for its source to be paid: have the root key's holder put its last day off (tipbox roster denomination FILE --extend), or enter a new one, and the source is asked to choose anew", id)
+	}
+	return nil
 }
 
 // terms are what the claim says in the clear, and its details as they are sealed
@@ -51,6 +126,7 @@ func (c Claim) terms(code *receipt.Code, award *AwardTerms, r *roster.Roster, to
 		t.Requests, err = blindRequests(code, c.Award, award, r, today, root)
 	case ClaimDetails:
 		t.Payout = randomID(payoutIDLength)
+		t.Payers = payers(r)
 		if details, err = sealDetails(r, t.Payout, c.Details); err == nil {
 			t.Details = hash(details)
 		}
@@ -77,13 +153,13 @@ func (s *Service) Appeal(ctx context.Context, code *receipt.Code, award int, lan
 	if err != nil {
 		return err
 	}
-	return s.sourceEvent(ctx, code, ActionAppeal, award, "", func(_ *Award, e *Event, t *loadedTip) ([]store.Change, []byte, error) {
+	return s.sourceEvent(ctx, code, ActionAppeal, award, "", func(c *Case, a *Award, e *Event, t *loadedTip) ([]store.Change, []byte, error) {
 		to, err := seal.ParseRecipient(t.Key)
 		if err != nil {
 			return nil, nil, err
 		}
 		recipients := []*seal.Recipient{to}
-		for _, m := range s.Roster().With(roster.Approver) {
+		for _, m := range c.deciders(a, t.LeftOut) { // others decide now, and they alone read it
 			recipients = append(recipients, m.Card.Recipient)
 		}
 		sealed, err := seal.Message(encode(document{Version: recordVersion, Tip: e.Tip, Number: e.Number, Lang: cut(lang, 35), Text: text}), recipients...)
@@ -92,9 +168,10 @@ func (s *Service) Appeal(ctx context.Context, code *receipt.Code, award int, lan
 }
 
 // sourceEvent appends an event about an award, signed by the code. Compose fills
-// the event in, and returns what is written with it and what it seals.
-func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Action, award int, choice string,
-	compose func(*Award, *Event, *loadedTip) ([]store.Change, []byte, error)) error {
+// the event in, and returns what is written with it and what it seals. Once tells
+// claims apart.
+func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Action, award int, once string,
+	compose func(*Case, *Award, *Event, *loadedTip) ([]store.Change, []byte, error)) error {
 	key, err := roster.SigningKeyFrom(SourceName, code.SigningKey())
 	if err != nil {
 		return err
@@ -117,15 +194,18 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 		if a == nil {
 			return fmt.Errorf("there is no award %d: %w", award, ErrClaim)
 		}
-		if done(a, action, choice) {
+		if done(a, action, once) && !s.lost(kase, a) {
 			return nil // sent twice
+		}
+		if a.Claim != nil && action == ActionClaim && !s.again(kase, a) {
+			return fmt.Errorf("award %d was claimed: %w", award, ErrClaim)
 		}
 		e, err := c.next(action, s.Today())
 		if err != nil {
 			return err
 		}
 		e.By, e.Award = SourceName, award
-		changes, sealed, err := compose(a, e, t)
+		changes, sealed, err := compose(kase, a, e, t)
 		if err != nil {
 			return err
 		}
@@ -164,8 +244,16 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 }
 
 // done reports whether the source has done just that to the award already.
-func done(a *Award, action Action, choice string) bool {
-	return action == ActionClaim && a.Claim != nil && a.Claim.Choice == choice || action == ActionAppeal && a.State == AwardAppealed
+func done(a *Award, action Action, once string) bool {
+	return action == ActionClaim && a.Claim != nil && a.once == once || action == ActionAppeal && a.State == AwardAppealed
+}
+
+// payers names the recipients of payment details: SHA-256, hex.
+func payers(r *roster.Roster) (hashes []string) {
+	for _, m := range r.With(roster.Payer) {
+		hashes = append(hashes, hash([]byte(m.Card.Recipient.String())))
+	}
+	return hashes
 }
 
 // sealDetails seals the details of a payment to the payers, and to nobody else.
@@ -193,25 +281,38 @@ func voucherSeed(code *receipt.Code, award, index int) [32]byte {
 	return [32]byte(code.Derive(fmt.Sprintf("voucher %d %d", award, index), 32))
 }
 
-// blindRequests asks for the fewest vouchers that come to the award, of the
-// denominations that are in force.
+// blindRequests asks for vouchers that come to the award, as few as may be.
 func blindRequests(code *receipt.Code, number int, award *AwardTerms, r *roster.Roster, today, root string) ([]BlindRequest, error) {
-	var requests []BlindRequest
-	rest := award.Amount
-	for _, d := range voucher.Issued(r.Denominations, award.Currency, today) { // the largest first
-		for rest >= d.Amount && len(requests) < MaxVouchers {
-			request, err := voucher.Blind(d, voucherSeed(code, number, len(requests)), root)
-			if err != nil {
-				return nil, err
-			}
-			requests = append(requests, BlindRequest{d.ID, request.Blinded})
-			rest -= d.Amount
-		}
-	}
-	if rest > 0 {
+	chosen := voucher.Choose(goodFor(r, award, today), award.Amount, MaxVouchers)
+	if chosen == nil {
 		return nil, fmt.Errorf("there are no vouchers that come to its amount: %w", ErrClaim)
 	}
+	requests := make([]BlindRequest, len(chosen))
+	for i, d := range chosen {
+		request, err := voucher.Blind(d, voucherSeed(code, number, i), root)
+		if err != nil {
+			return nil, err
+		}
+		requests[i] = BlindRequest{d.ID, request.Blinded}
+	}
 	return requests, nil
+}
+
+// goodFor are the denominations that an award can be claimed in on a day: those that
+// are paid for as long again as the source had for the claim, which counts from the
+// day on which an approver signs.
+func goodFor(r *roster.Roster, award *AwardTerms, day string) []voucher.Denomination {
+	good := lasting(r, award, day)
+	return slices.DeleteFunc(voucher.Issued(r.Denominations, award.Currency, day), func(d voucher.Denomination) bool { return d.Until < good })
+}
+
+// lasting is the day up to which a voucher that is claimed for the award must be paid.
+func lasting(r *roster.Roster, award *AwardTerms, day string) string {
+	s := r.Schedule(award.Schedule)
+	if s == nil {
+		return day
+	}
+	return ClaimBy(s, day, 0)
 }
 
 // Vouchers makes the vouchers of an award that was claimed so and issued: the same

@@ -47,6 +47,7 @@ type ClaimLine struct {
 	Expired  bool       `json:"expired,omitempty"`
 	Final    bool       `json:"final,omitempty"`
 	Choice   string     `json:"choice,omitempty"`
+	Again    bool       `json:"again,omitempty"` // it was claimed, and can be claimed anew: see ThreadAward
 
 	Requests   []BlindRequest `json:"requests,omitempty"`   // of ClaimVoucher
 	Signatures [][]byte       `json:"signatures,omitempty"` // of the requests, if they are issued
@@ -69,7 +70,7 @@ func (s *Service) Claims(ctx context.Context, locator [32]byte) (*ClaimFile, err
 		a := kase.award(shown.Number)
 		line := ClaimLine{
 			Number: a.Number, State: a.State, Schedule: a.Terms.Schedule, Currency: a.Terms.Currency, Amount: a.Terms.Amount,
-			ClaimBy: shown.ClaimBy, Warn: shown.Warn, Expired: shown.Expired, Final: shown.Final, Choice: shown.Choice,
+			ClaimBy: shown.ClaimBy, Warn: shown.Warn, Expired: shown.Expired, Final: shown.Final, Choice: shown.Choice, Again: shown.Again,
 		}
 		if a.Claim != nil {
 			line.Requests, line.Signatures = a.Claim.Requests, a.signatures
@@ -111,9 +112,6 @@ func (s *Service) ClaimSigned(ctx context.Context, locator [32]byte, note, detai
 	if e.Number != want.Number || e.Before != want.Before || e.Day != want.Day {
 		return ErrConflict
 	}
-	if err := s.checkClaimed(e, details); err != nil {
-		return err
-	}
 	current := s.Roster()
 	kase := foldCase(c.events, t.Channel, current)
 	a := kase.award(e.Award)
@@ -123,8 +121,18 @@ func (s *Service) ClaimSigned(ctx context.Context, locator [32]byte, note, detai
 	if err := kase.sure(e); err != nil {
 		return fmt.Errorf("%w: %w", ErrClaim, err)
 	}
+	if err := s.checkClaimed(e, a, details); err != nil {
+		return err
+	}
+	if a.Claim != nil && !s.again(kase, a) {
+		return fmt.Errorf("award %d was claimed: %w", e.Award, ErrClaim)
+	}
 	if kase.Expired(a, s.Today()) {
 		return fmt.Errorf("the award was to be claimed by %s: %w", kase.ClaimBy(a), ErrClaim)
+	}
+	payout, err := s.claimed(ctx, a, e.Claim, details)
+	if err != nil {
+		return err
 	}
 	if err := c.extend(e, note); err != nil {
 		return err
@@ -136,7 +144,7 @@ func (s *Service) ClaimSigned(ctx context.Context, locator [32]byte, note, detai
 	if err != nil {
 		return err
 	}
-	err = s.cfg.Store.Apply(ctx, append(changes, e.Claim.payout(&a.Terms, details)...)...)
+	err = s.cfg.Store.Apply(ctx, append(changes, payout...)...)
 	if errors.Is(err, store.ErrConflict) {
 		return ErrConflict
 	}
@@ -165,20 +173,24 @@ func (s *Service) openBox(ctx context.Context, locator [32]byte) (*loadedTip, *c
 
 // checkClaimed checks what the server would have made itself: that the vouchers can be
 // signed, and that the payers can read the details.
-func (s *Service) checkClaimed(e *Event, details []byte) error {
+func (s *Service) checkClaimed(e *Event, a *Award, details []byte) error {
+	good := lasting(s.Roster(), &a.Terms, s.Today())
 	for _, request := range e.Claim.Requests {
 		d := s.Roster().Denomination(request.Denomination)
 		if d != nil && errors.Is(d.CheckBlind(request.Blinded, nil), voucher.ErrRequest) {
 			return fmt.Errorf("no request for a voucher of %s: %w", d.ID, ErrClaim)
 		}
+		if d != nil && d.Until < good {
+			return fmt.Errorf("vouchers of %s end on %s, too soon: %w", d.ID, d.Until, ErrClaim)
+		}
 	}
-	payers := len(s.Roster().With(roster.Payer))
+	to := payers(s.Roster())
 	switch sealed := e.Claim.Choice == ClaimDetails; {
 	case !sealed && len(details) > 0, sealed && hash(details) != e.Claim.Details:
 		return fmt.Errorf("the details are not those that were signed: %w", ErrInvalid)
-	case sealed && payers == 0:
+	case sealed && len(to) == 0:
 		return fmt.Errorf("nobody pays: %w", ErrClaim)
-	case sealed && !seal.IsMessage(details, payers):
+	case sealed && (!slices.Equal(e.Claim.Payers, to) || !seal.IsMessage(details, len(to))):
 		return fmt.Errorf("the details are not sealed to those who pay: %w", ErrConflict) // who are others now
 	}
 	return nil
@@ -246,7 +258,7 @@ func (c *Claims) Award(number int) *ClaimLine {
 // vouchers.
 func (c *Claims) Claim(claim Claim) (note, details []byte, err error) {
 	a := c.Award(claim.Award)
-	if a == nil || a.State != AwardGranted || a.Expired {
+	if a == nil || (a.State != AwardGranted || a.Expired) && !a.Again {
 		return nil, nil, fmt.Errorf("award %d is not to be claimed: %w", claim.Award, ErrClaim)
 	}
 	if c.file.Before == "" {

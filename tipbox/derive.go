@@ -13,7 +13,7 @@ import (
 )
 
 // derivedVersion is that of what is derived. An earlier one has other indexes.
-const derivedVersion = "3 "
+const derivedVersion = "4 "
 
 // derivedBy is what tips' records are derived by besides their events: the parts
 // of a roster that tell what a case comes to.

@@ -112,14 +112,23 @@ const eventHeader = "tipbox event v1\n"
 
 // sign makes the event's note.
 func (e *Event) sign(key *roster.SigningKey) ([]byte, error) {
+	text, err := e.text()
+	if err != nil {
+		return nil, err
+	}
+	return key.Sign(text)
+}
+
+// text is what is signed of the event, in the one spelling that there is.
+func (e *Event) text() (string, error) {
 	var text bytes.Buffer
 	text.WriteString(eventHeader)
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(e); err != nil {
-		return nil, fmt.Errorf("event: %w", err)
+		return "", fmt.Errorf("event: %w", err)
 	}
-	return key.Sign(text.String())
+	return text.String(), nil
 }
 
 // A keyring finds the verifier key that must have signed an event.
@@ -188,7 +197,7 @@ func entitled(r *roster.Roster, e *Event, channel string) []*roster.Member {
 func parseEvent(signed []byte) (*Event, error) {
 	text, signature := string(signed), ""
 	if i := strings.LastIndex(text, noteSplit); i >= 0 { // the last, as note.Open does
-		text, signature = text[:i], text[i+len(noteSplit):]
+		text, signature = text[:i+1], text[i+len(noteSplit):]
 	}
 	body, ok := strings.CutPrefix(text, eventHeader)
 	if !ok {
@@ -197,6 +206,9 @@ func parseEvent(signed []byte) (*Event, error) {
 	e := new(Event)
 	if err := decodeStrict([]byte(body), e); err != nil {
 		return nil, fmt.Errorf("event: %w: %w", ErrInvalid, err)
+	}
+	if spelled, err := e.text(); err != nil || spelled != text {
+		return nil, fmt.Errorf("event %d: it is not spelled as events are: %w", e.Number, ErrInvalid) // nothing is hidden in it, nor made long
 	}
 	e.By, _, _ = strings.Cut(signature, " ")
 	if err := e.validate(); err != nil {
@@ -237,7 +249,7 @@ func (e *Event) validate() error {
 	if e.To != "" && (e.Action != ActionTip || roster.CheckName(e.To) != nil) {
 		return fail("channel")
 	}
-	if e.Once != "" && e.From() != FromSource {
+	if e.Once != "" && (e.From() != FromSource || len(e.Once) > sha256.Size*2) {
 		return fail("once")
 	}
 	if err := errors.Join(e.validateCase(), e.validateAward()); err != nil {

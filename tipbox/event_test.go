@@ -110,3 +110,37 @@ func TestMessageThatSaysItIsAnotherIsUnreadable(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEventHasOneSpelling signs events with something between the lines, which
+// would make a thread long, or hide something in it.
+func TestAnEventHasOneSpelling(t *testing.T) {
+	key, err := roster.NewSigningKey("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Event{Tip: someTip, Number: 2, Action: ActionNote, Day: "2026-11-22", Before: someHash, Sealed: someHash}
+	text, err := e.text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string][2]string{
+		"as it is":          {"", ""},
+		"white space":       {`"number"`, strings.Repeat(" ", 50_000) + `"number"`},
+		"a line more":       {"}\n", "}\n\n"},
+		"a field twice":     {`"number":2`, `"number":7,"number":2`},
+		"another case":      {`"number"`, `"Number"`},
+		"an escape":         {"2026-11-22", `2026-11-2\u0032`},
+		"an empty field":    {`"number":2`, `"number":2,"owner":""`},
+		"another order":     {`"tip":"` + someTip + `","number":2`, `"number":2,"tip":"` + someTip + `"`},
+		"a null":            {`"number":2`, `"number":2,"terms":null`},
+		"a second signer's": {"}\n", "}\n\n— bob AAAA\n"},
+	} {
+		signed, err := key.Sign(strings.Replace(text, change[0], change[1], 1))
+		if err != nil {
+			continue // not even a note
+		}
+		if _, err := parseEvent(signed); (err != nil) != (name != "as it is") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

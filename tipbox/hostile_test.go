@@ -213,7 +213,7 @@ func TestServerRefusesEventsThatDoNotFit(t *testing.T) {
 	}{
 		"another's signature": {[]byte(event(t, bob.SigningKey, fits)), sealed, tipbox.ErrForbidden},
 		"a stranger's":        {[]byte(event(t, o.Root, fits)), sealed, tipbox.ErrForbidden},
-		"no signature":        {[]byte(strings.Split(string(note), "— ")[0]), sealed, tipbox.ErrForbidden},
+		"no signature":        {[]byte(strings.Split(string(note), "\n— ")[0]), sealed, tipbox.ErrForbidden},
 		"another message":     {note, []byte("other"), tipbox.ErrInvalid},
 		"the source's action": {with(func(e *tipbox.Event) { e.Action = tipbox.ActionMessage }), sealed, tipbox.ErrForbidden},
 		"no action":           {with(func(e *tipbox.Event) { e.Action = "dance" }), sealed, tipbox.ErrInvalid},

@@ -25,7 +25,7 @@ type Draft struct {
 	from *roster.SigningKey // the source's
 	tip  string
 	to   *seal.Recipient
-	left []string     // whom the source left out of a new tip, by name
+	left []string     // whom the source left out of a new tip: names and units
 	key  *seal.TipKey // of a new tip; nil if the tip is there already
 
 	files []attached
@@ -146,6 +146,7 @@ func (s *Service) Submit(ctx context.Context, d *Draft, sub Submission) (*receip
 			d.left = append(d.left, m.Name())
 		}
 	}
+	slices.Sort(d.left)
 	once := d.once(text, append([]string{"tip", sub.Channel}, slices.Sorted(slices.Values(sub.LeaveOut))...)...)
 	if d.key == nil {
 		return d.code, s.submitAgain(ctx, d, sub, names, text, once)
@@ -196,7 +197,7 @@ func (s *Service) submitNew(ctx context.Context, d *Draft, sub Submission, reade
 		return err
 	}
 	rec := &tipRecord{
-		Version: recordVersion, Box: keyBox(d.code.Locator()), Channel: sub.Channel, Day: e.Day, Readers: names,
+		Version: recordVersion, Box: keyBox(d.code.Locator()), Channel: sub.Channel, Day: e.Day, Readers: names, LeftOut: d.left,
 		Key: d.key.Public(), Reply: replyTo, Source: d.from.Verifier(),
 		Events: 1, News: e.Day, From: FromSource, Files: len(d.files), Head: hash(note), Bytes: len(sealed),
 	}
@@ -230,7 +231,7 @@ func (s *Service) submitAgain(ctx context.Context, d *Draft, sub Submission, nam
 	if err != nil || c.has(once) {
 		return err
 	}
-	if rec.Channel != sub.Channel || !slices.Equal(rec.Readers, names) {
+	if rec.Channel != sub.Channel || !slices.Equal(rec.Readers, names) || !slices.Equal(rec.LeftOut, d.left) {
 		return ErrReadersChanged
 	}
 	return s.appendFromSource(ctx, d, sub.Lang, text, once)

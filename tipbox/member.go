@@ -398,7 +398,7 @@ func (s *Service) isMessage(e *Event, sealed []byte) bool {
 	switch {
 	case e.ToSource():
 		return seal.IsMessage(sealed, 2)
-	case e.Action != ActionAward:
+	case e.Action != ActionAward && e.Action != ActionInform:
 		return seal.IsMessage(sealed, 1)
 	}
 	for n := range s.Roster().With(roster.Approver) {
@@ -427,6 +427,8 @@ func (s *Service) checkMembers(t *loadedTip, e *Event) error {
 		switch {
 		case m == nil || !m.Investigates(t.Channel) && !m.Reviews(t.Channel):
 			return against(RuleGrant, "%s is neither investigator nor reviewer of channel %s", e.Member, t.Channel)
+		case t.leftOut(m):
+			return against(RuleGrant, "the source left %s out: whoever the tip is about never gets its key", e.Member)
 		case slices.Contains(t.Readers, e.Member) && !slices.Contains(t.Granted, e.Member): // once more, if the first was none
 			return against(RuleGrant, "%s can read it already", e.Member)
 		case len(t.Readers) >= roster.MaxReaders || len(t.Granted) >= maxGranted:

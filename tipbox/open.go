@@ -152,6 +152,9 @@ func (o *OpenedTip) message(e *Event, sealed []byte) Message {
 		return m
 	}
 	doc, err := openDocument(e, sealed, o.identity)
+	if o.approver && errors.Is(err, seal.ErrNotForYou) {
+		return m // to other approvers
+	}
 	if err != nil {
 		m.Err = err
 		return m

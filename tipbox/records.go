@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"tipbox/crypto/roster"
 	"tipbox/crypto/seal"
 	"tipbox/store"
 )
@@ -171,12 +172,16 @@ type tipRecord struct {
 	News    string    `json:"news"`    // day of the last message from the source
 	From    string    `json:"from"`    // who wrote last: FromSource or FromDesk
 	Files   int       `json:"files"`
-	Read    bool      `json:"read"` // a member has fetched it
-	Head    string    `json:"head"` // SHA-256 of the last event's note, hex: the chain goes on from here if that is damaged
+	Read    bool      `json:"read"`               // a member has fetched it
+	LeftOut []string  `json:"left_out,omitempty"` // members and units that the source left out, for who decides about awards and who is let in later
+	Head    string    `json:"head"`               // SHA-256 of the last event's note, hex: the chain goes on from here if that is damaged
 
-	Bytes      int `json:"bytes"`       // of all sealed messages
-	Replies    int `json:"replies"`     // messages of the desk's
-	ReplyBytes int `json:"reply_bytes"` // of the desk's sealed messages
+	// What fills the thread: see take.
+	Bytes        int `json:"bytes"`                   // of all sealed messages but those about awards
+	Replies      int `json:"replies"`                 // entries of the desk's, likewise
+	ReplyBytes   int `json:"reply_bytes"`             // of the desk's sealed messages, likewise
+	AwardEntries int `json:"award_entries,omitempty"` // entries about awards
+	AwardBytes   int `json:"award_bytes,omitempty"`   // of their sealed messages
 
 	// Derived from the events: see Case.
 	State   State       `json:"state"`
@@ -203,8 +208,17 @@ func (t *tipRecord) derive(c *Case) {
 	t.Votes, t.Recused = append([]string(nil), c.Votes...), append([]string(nil), c.Recused...)
 	t.Took, t.Worked = c.Took(), slices.Sorted(maps.Keys(c.worked))
 	t.Due, t.DueFor = c.Deadline()
-	t.Awards = c.awardLines()
+	t.Awards = c.awardLines(t.LeftOut)
 	t.Course = c.course()
+}
+
+// leftOut reports whether the source left the member or the member's unit out.
+func (t *tipRecord) leftOut(m *roster.Member) bool { return leftOut(t.LeftOut, m) }
+
+// leftOutName is leftOut for the member of that name.
+func (t *tipRecord) leftOutName(r *roster.Roster, name string) bool {
+	m := r.Member(name)
+	return m != nil && t.leftOut(m)
 }
 
 func (t *tipRecord) item(id string) InboxItem {

@@ -20,6 +20,7 @@ const (
 	ActionRefuse  Action = "refuse"  // by an approver: against it, and tells the source why
 	ActionAppeal  Action = "appeal"  // by the source: has other approvers look at a refusal, once
 	ActionClaim   Action = "claim"   // by the source: takes the award, waives it or gives it away
+	ActionInform  Action = "inform"  // by an investigator: shows the reasons to approvers who came later
 	ActionIssue   Action = "issue"   // by an approver: signs the vouchers that were claimed, blindly, or orders the payout
 )
 
@@ -71,6 +72,7 @@ type ClaimTerms struct {
 	Payout   string         `json:"payout,omitempty"`   // ClaimDetails, ClaimCharity: the payers' id of it
 	Details  string         `json:"details,omitempty"`  // ClaimDetails: SHA-256 of what is sealed to the payers, hex
 	Charity  string         `json:"charity,omitempty"`  // ClaimCharity
+	Payers   []string       `json:"payers,omitempty"`   // ClaimDetails: whom they are sealed to: SHA-256 of the recipients, hex
 }
 
 // A BlindRequest asks for a voucher.
@@ -117,6 +119,7 @@ type Award struct {
 	held       int // days on hold since it was granted
 	signatures [][]byte
 	refusedOn  string
+	once       string // of the event that claimed it
 }
 
 // ClaimBy is the last day for the claim, "" if it is not granted or while the case
@@ -149,7 +152,8 @@ func (c *Case) Open(a *Award, today string) bool {
 	case AwardGranted:
 		return !c.Expired(a, today)
 	case AwardPayable:
-		return a.unordered()
+		s := c.roster.Schedule(a.Terms.Schedule)
+		return a.unordered() || c.unpayable(a, today) && s != nil && today <= ClaimBy(s, a.Issued, 0)
 	case AwardIssued:
 		s := c.roster.Schedule(a.Terms.Schedule)
 		return s != nil && today <= ClaimBy(s, a.Issued, 0)
@@ -219,6 +223,8 @@ func (c *Case) checkAward(e *Event) error {
 		case a.State == AwardAppealed && slices.Contains(a.Refused, e.By):
 			return against(RuleOtherEyes, "%s decided what the source appeals against, so others must", e.By)
 		}
+	case ActionInform:
+		return is(AwardProposed, AwardAppealed)
 	case ActionIssue:
 		if a.unordered() {
 			return c.checkOrder(e, a)
@@ -238,6 +244,9 @@ func (c *Case) checkAward(e *Event) error {
 			return against(RuleAward, "it was proposed anew since")
 		}
 	case ActionClaim:
+		if a.Claim != nil && e.Claim.Choice != ClaimWaive && c.replaceable(a, e.Day) {
+			return c.checkClaim(e, a)
+		}
 		if err := is(AwardGranted); err != nil {
 			return err
 		}
@@ -322,6 +331,26 @@ func (c *Case) checkClaim(e *Event, a *Award) error {
 	return nil
 }
 
+// replaceable reports whether another claim may take the place of the one that was
+// made: until vouchers are signed or the payout is ordered, and after that if nobody
+// who pays can read the details. That the source asks for it without need is for
+// Service.again to refuse.
+func (c *Case) replaceable(a *Award, day string) bool {
+	return a.State == AwardClaimed || a.unordered() || c.unpayable(a, day)
+}
+
+// unpayable reports whether a payout's details are sealed to nobody who pays on that
+// day. Who paid on a day stays in the roster, so that everybody finds the same ever
+// after.
+func (c *Case) unpayable(a *Award, day string) bool {
+	if a.State != AwardPayable || len(a.Claim.Payers) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(c.roster.WithOn(roster.Payer, day), func(m *roster.Member) bool {
+		return slices.Contains(a.Claim.Payers, hash([]byte(m.Card.Recipient.String())))
+	})
+}
+
 // checkSignatures checks that the vouchers are signed, which anybody can, as nobody
 // can tell what was signed.
 func (c *Case) checkSignatures(e *Event, a *Award) error {
@@ -357,7 +386,7 @@ func (c *Case) takeAward(e *Event) {
 	switch pending := a.State == AwardProposed || a.State == AwardAppealed; { // where one is lost, nothing was checked
 	case (e.Action == ActionApprove || e.Action == ActionRefuse) && !pending,
 		e.Action == ActionAppeal && a.State != AwardRefused,
-		e.Action == ActionClaim && a.Claim != nil,
+		e.Action == ActionClaim && a.Claim != nil && !c.replaceable(a, e.Day),
 		e.Action == ActionIssue && a.unordered() && c.checkOrder(e, a) != nil,
 		e.Action == ActionIssue && !a.unordered() && (a.State != AwardClaimed || c.checkSignatures(e, a) != nil):
 		return
@@ -374,7 +403,10 @@ func (c *Case) takeAward(e *Event) {
 	case ActionAppeal:
 		a.State = AwardAppealed
 	case ActionClaim:
-		a.Claim, a.Claimed = e.Claim, e.Day
+		if a.Claim == nil {
+			a.Claimed = e.Day // the first time: the accounts of a month stay as they are
+		}
+		a.Claim, a.Issued, a.once = e.Claim, "", e.Once
 		switch e.Claim.Choice {
 		case ClaimVoucher:
 			a.State = AwardClaimed
@@ -403,7 +435,7 @@ func (c *Case) released(day string) {
 // validateAward checks the form of what an event says of an award.
 func (e *Event) validateAward() error {
 	fail := func(what string) error { return fmt.Errorf("%s: %w", what, ErrInvalid) }
-	about := slices.Contains([]Action{ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionIssue}, e.Action)
+	about := slices.Contains([]Action{ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionInform, ActionIssue}, e.Action)
 	switch {
 	case (e.Action == ActionAward) != (e.Terms != nil):
 		return fail("terms of an award")
@@ -461,6 +493,9 @@ func (t *ClaimTerms) validate() error {
 		return fail("payout")
 	case (t.Choice == ClaimDetails) != (t.Details != "") || t.Details != "" && !hexHash.MatchString(t.Details):
 		return fail("details")
+	case t.Choice != ClaimDetails && len(t.Payers) > 0 || len(t.Payers) > roster.MaxReaders ||
+		slices.ContainsFunc(t.Payers, func(p string) bool { return !hexHash.MatchString(p) }):
+		return fail("payers")
 	case (t.Choice == ClaimCharity) != (t.Charity != "") || t.Charity != "" && roster.CheckName(t.Charity) != nil:
 		return fail("charity")
 	}
@@ -479,7 +514,7 @@ func validPayout(id string) bool { return ValidTipID(id) }
 
 // aboutAward reports whether the action is about awards.
 func aboutAward(a Action) bool {
-	return slices.Contains([]Action{ActionAward, ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionIssue}, a)
+	return slices.Contains([]Action{ActionAward, ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionInform, ActionIssue}, a)
 }
 
 // unsure reports whether an event is lost that may have been about that award.
@@ -522,8 +557,8 @@ func (s *Service) checkShares(ctx context.Context, t *loadedTip, kase *Case, e *
 		}
 		there := foldCase(c.events, other.Channel, s.Roster())
 		switch {
-		case e.Action != ActionAward && there.acted[e.By]:
-			return against(RuleOtherEyes, "%s had a part in tip %s, which shares the award, so others must decide about it", e.By, share.Tip)
+		case (e.Action == ActionApprove || e.Action == ActionRefuse) && (there.acted[e.By] || other.leftOutName(s.Roster(), e.By)): // nobody is told which
+			return against(RuleOtherEyes, "%s had a part in tip %s, which shares the award, or is kept from it, so others must decide about it", e.By, share.Tip)
 		case i == 0 && there.alike(terms) < kase.alike(terms)+proposes(e):
 			return against(RuleAward, "no such award is proposed in tip %s, which came first", share.Tip)
 		case i > 0 && e.Action == ActionApprove && there.alike(terms) == 0:

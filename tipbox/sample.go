@@ -96,7 +96,7 @@ func (p *Population) Validate(month string) error {
 	for i, l := range p.Lines {
 		within := func(n int) bool { return n >= 0 && n <= roster.MaxReaders }
 		switch {
-		case !ValidTipID(l.Tip), roster.CheckName(l.Channel) != nil, l.Number < 1, l.Number > maxThread, !hexHash.MatchString(l.Head),
+		case !ValidTipID(l.Tip), roster.CheckName(l.Channel) != nil, l.Number < 1, l.Number > maxEntries, !hexHash.MatchString(l.Head),
 			!within(l.Votes), !within(l.Quorum), !within(l.Recused), i > 0 && p.Lines[i-1].Tip >= l.Tip:
 			return fmt.Errorf("line %d of the list: %w", i+1, ErrInvalid)
 		}

@@ -238,7 +238,7 @@ func TestListOfALyingServerIsRefused(t *testing.T) {
 		"no channel":            func(p *Population) { p.Lines[0].Channel = "\x1b[2J" },
 		"no hash":               func(p *Population) { p.Lines[0].Head = strings.ToUpper(p.Lines[0].Head) },
 		"no number":             func(p *Population) { p.Lines[0].Number = 0 },
-		"too high a number":     func(p *Population) { p.Lines[0].Number = maxThread + 1 },
+		"too high a number":     func(p *Population) { p.Lines[0].Number = maxEntries + 1 },
 		"fewer votes than none": func(p *Population) { p.Lines[0].Votes = -1 },
 		"too high a quorum":     func(p *Population) { p.Lines[0].Quorum = roster.MaxReaders + 1 },
 		"too many recusals":     func(p *Population) { p.Lines[0].Recused = roster.MaxReaders + 1 },

@@ -49,6 +49,8 @@ type ThreadAward struct {
 	Expired  bool      // it is past
 	Final    bool      // refused for good
 	Choice   string    // of one that was claimed
+	Again    bool      // it was claimed, and can be claimed anew: details to be corrected, or what cannot be issued or paid any more
+	Lost     bool      // it must be: nobody can pay what was claimed
 }
 
 // awards are what the source is told of the case's awards: not of those that
@@ -66,6 +68,7 @@ func (s *Service) awards(c *Case) (awards []ThreadAward) {
 		t.Warn = t.ClaimBy != "" && !t.Expired && s.Today() >= WarnFrom(schedule, t.ClaimBy)
 		if a.Claim != nil {
 			t.Choice = a.Claim.Choice
+			t.Again, t.Lost = s.again(c, a), s.lost(c, a)
 		}
 		awards = append(awards, t)
 	}
@@ -148,7 +151,7 @@ func (s *Service) notes(ctx context.Context, id string, events int) ([][]byte, e
 			return nil
 		}
 		n, err := strconv.Atoi(strings.TrimPrefix(string(rec.Key), string(prefix)))
-		if err != nil || n < 1 || n > maxThread {
+		if err != nil || n < 1 || n > maxEntries {
 			return fmt.Errorf("record %s: %w", rec.Key, store.ErrCorrupt)
 		}
 		for len(notes) < n {
@@ -329,11 +332,32 @@ func (s *Service) appendFromSource(ctx context.Context, d *Draft, lang, text, on
 }
 
 // What a thread holds at most. The desk has half of it at most, so that no
-// member can shut the source out; and all of it can still be sent and read.
+// member can shut the source out; and all of it can still be sent and read. What
+// is about awards has room of its own: neither notes nor messages keep a source
+// from what it was promised.
 const (
 	maxThread      = 2000     // messages
 	maxThreadBytes = 64 << 20 // of sealed messages
+	maxForAwards   = 300      // entries about awards, besides
+	maxAwardBytes  = 16 << 20 // of their sealed messages
+	maxEntries     = maxThread + maxForAwards
 )
+
+// take counts an entry with its sealed message, and reports whether there is room.
+func (t *tipRecord) take(e *Event, sealed int) bool {
+	if aboutAward(e.Action) {
+		t.AwardEntries++
+		t.AwardBytes += sealed
+		return t.AwardEntries <= maxForAwards && t.AwardBytes <= maxAwardBytes
+	}
+	t.Bytes += sealed
+	if e.From() == FromDesk {
+		t.Replies++
+		t.ReplyBytes += sealed
+	}
+	return t.Events-t.AwardEntries <= maxThread && t.Bytes <= maxThreadBytes &&
+		(e.From() == FromSource || t.Replies <= maxThread/2 && t.ReplyBytes <= maxThreadBytes/2)
+}
 
 // appending is what writes a verified event and moves what is derived from it,
 // unless the tip has changed since it was read. ErrFull if there is no room.
@@ -344,20 +368,13 @@ func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte, kase *C
 	changed.Events = e.Number
 	changed.Head = hash(note)
 	changed.Files += len(e.Files)
-	changed.Bytes += len(sealed)
 	switch {
-	case e.Action == ActionAppeal || e.Action == ActionClaim: // for approvers
-	case e.From() == FromSource:
+	case e.From() == FromSource && !aboutAward(e.Action): // else it is for approvers
 		changed.From, changed.News = FromSource, e.Day
-	default:
-		changed.Replies++
-		changed.ReplyBytes += len(sealed)
-		if e.ToSource() {
-			changed.From = FromDesk
-		}
+	case e.ToSource():
+		changed.From = FromDesk
 	}
-	if changed.Events > maxThread || changed.Bytes > maxThreadBytes ||
-		e.From() == FromDesk && (changed.Replies > maxThread/2 || changed.ReplyBytes > maxThreadBytes/2) {
+	if !changed.take(e, len(sealed)) {
 		return nil, ErrFull
 	}
 	if e.Action == ActionGrant {

@@ -234,15 +234,18 @@ func (s *Service) Channels() []Channel {
 	})
 }
 
-// A Reader is an investigator as a source sees them, to leave them out.
+// A Reader is a member as a source sees them, to leave them out.
 type Reader struct {
 	Name     string
-	Title    string // may be empty
-	Unit     string // may be empty
-	Channels []string
+	Title    string   // may be empty
+	Unit     string   // may be empty
+	Channels []string // whose tips they read; none if they only review or decide
+	Reviews  bool     // may be let in to review a case
+	Decides  bool     // about awards
 }
 
-// Readers are all investigators of the channels on offer, by unit and name.
+// Readers are all who read the channels on offer, may be let in later or decide about
+// awards, by unit and name.
 func (s *Service) Readers() []Reader {
 	readers := make(map[string]*Reader)
 	for _, c := range s.Channels() {
@@ -254,6 +257,18 @@ func (s *Service) Readers() []Reader {
 			}
 			r.Channels = append(r.Channels, c.ID)
 		}
+	}
+	for _, m := range s.Roster().Members {
+		decides := m.Has(roster.Approver) && len(s.Roster().Schedules) > 0
+		if !decides && !m.Has(roster.Reviewer) {
+			continue
+		}
+		r := readers[m.Name()]
+		if r == nil {
+			r = &Reader{Name: m.Name(), Title: m.Title, Unit: m.Unit}
+			readers[m.Name()] = r
+		}
+		r.Reviews, r.Decides = m.Has(roster.Reviewer), decides
 	}
 	sorted := make([]Reader, 0, len(readers))
 	for _, name := range slices.Sorted(maps.Keys(readers)) {

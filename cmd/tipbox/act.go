@@ -142,7 +142,8 @@ func (s *session) after(a *app, tip string) (*result, error) {
 }
 
 // today is this machine's day.
-func today() string { return time.Now().Format(time.DateOnly) }
+func today() string    { return time.Now().Format(time.DateOnly) }
+func tomorrow() string { return time.Now().AddDate(0, 0, 1).Format(time.DateOnly) }
 
 type ackCmd struct {
 	tipArg

@@ -244,11 +244,15 @@ func (c *awardsCmd) Run(a *app) error {
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TIP\tAWARD\tAMOUNT\tSTATE\tAPPROVED\tNOW")
+	lacking := false
 	for _, item := range items {
 		for _, l := range item.Awards {
 			now := map[tipbox.AwardState]string{tipbox.AwardProposed: "approve or refuse", tipbox.AwardAppealed: "approve or refuse"}[l.State]
-			if l.ToIssue() {
+			switch {
+			case l.ToIssue():
 				now = "issue"
+			case l.Lacking > 0:
+				now, lacking = fmt.Sprintf("wait for %d more approvers", l.Lacking), true
 			}
 			if now == "" {
 				continue
@@ -259,6 +263,9 @@ func (c *awardsCmd) Run(a *app) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if lacking {
+		a.say("Too few approvers are left who had no part and have not decided: have the root key's holder enter more, then an investigator give tipbox inform TIP\n")
 	}
 	a.say("Look at one: tipbox awards %s\n", cleanLine(items[0].Tip))
 	return nil
@@ -313,7 +320,7 @@ func (a *app) showAwards(r *roster.Roster, o *tipbox.OpenedTip) error {
 			}
 			a.print("\n")
 		}
-		if d := o.Messages[award.Number-1].Detail; d != nil {
+		if d := o.Reasons(award.Number); d != nil {
 			a.print("  base         %s %s\n  rate         %s %%\n", mainUnits(d.Base, digits), award.Terms.Currency, percent(d.Rate))
 			if d.Evidence != "" {
 				a.print("  evidence     %s\n", cleanLine(d.Evidence))

@@ -32,6 +32,7 @@ type claimCmd struct {
 	Details string `help:"Claim it as a payment to what FILE says, sealed to those who pay; - is standard input." type:"path" placeholder:"FILE" xor:"choice"`
 	Charity string `help:"Give it to that charity, as the list names it." placeholder:"ID" xor:"choice"`
 	Waive   bool   `help:"Waive it." xor:"choice"`
+	Replace bool   `help:"In the place of the claim that was made before, where the list says that it can be."`
 
 	Out string `short:"o" help:"Write the vouchers into FILE, which must be new." type:"path" placeholder:"FILE"`
 }
@@ -45,7 +46,7 @@ func (*claimCmd) Help() string {
 		"What is sent names your thread, as the site itself does when you open it, and is signed by it. Nothing is kept here but what -o writes.\n\n" +
 		"Get the root's verifier key another way than from the site, on paper or from somebody you trust: the vouchers and the keys of those who pay are checked by it. " +
 		"The code is asked for on the terminal, or read from a file: the receipt as the site gave it to you will do.\n\n" +
-		"A claim cannot be changed. If the line breaks, give the same command again: it counts once."
+		"Where to pay can be corrected with --replace until an approver has ordered the payout; nothing else of a claim can be changed. If the line breaks, give the same command again: it counts once."
 }
 
 var (
@@ -186,13 +187,13 @@ func (a *app) receiptCode(path string) (*receipt.Code, error) {
 
 // claim claims an award. If something else came between, it is signed anew.
 func (c *claimCmd) claim(a *app, s *publicSite, code *receipt.Code, claims *tipbox.Claims, claim tipbox.Claim) error {
-	if award := claims.Award(claim.Award); award.Choice == claim.Choice {
+	if award := claims.Award(claim.Award); award.Choice == claim.Choice && !(c.Replace && award.Again) {
 		a.say("It was claimed so before.\n")
 		return a.claimed(award)
 	}
 	const tries = 3
 	for try := 1; ; try++ {
-		if award := claims.Award(claim.Award); award == nil || award.State != tipbox.AwardGranted || award.Expired {
+		if award := claims.Award(claim.Award); award == nil || (award.State != tipbox.AwardGranted || award.Expired) && !(c.Replace && award.Again) {
 			return fmt.Errorf("nothing was done: award %d: %s", claim.Award, standing(award))
 		}
 		note, details, err := claims.Claim(claim)
@@ -260,12 +261,18 @@ func standing(award *tipbox.ClaimLine) string {
 	case tipbox.AwardAppealed:
 		return "refused; others look at it again"
 	case tipbox.AwardClaimed:
+		if award.Again {
+			return "the vouchers that you asked for can no longer be issued: choose anew, with --replace"
+		}
 		return "claimed in vouchers, which are being signed: come back in a few days"
 	case tipbox.AwardIssued:
 		return "the vouchers are signed: fetch them with -o FILE"
 	case tipbox.AwardPayable:
 		if award.Choice == tipbox.ClaimCharity {
 			return "it is paid to the charity that you chose"
+		}
+		if award.Again {
+			return "it is paid to the details that you gave; until that is ordered, and if nobody who pays now can read them, give others with --details FILE --replace"
 		}
 		return "it is paid to the details that you gave"
 	}

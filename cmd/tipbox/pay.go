@@ -48,7 +48,7 @@ var (
 	// errUnsettled means that nobody knows whether a payment was recorded.
 	errUnsettled = errors.New("not known whether it was recorded")
 	// errPayers means that a payout's details were sealed to other payers.
-	errPayers = errors.New("its details were sealed before you were a payer: a colleague who was must pay it")
+	errPayers = errors.New("its details were sealed before you were a payer: a colleague who was must pay it, and if there is none any more, the source is asked for them anew on its page")
 )
 
 // A slip is what a payment comes to, as --json prints it: a receipt.

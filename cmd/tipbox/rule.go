@@ -18,13 +18,21 @@ type rosterRuleCmd struct {
 
 func (*rosterRuleCmd) Help() string {
 	return "Example: tipbox --home root roster rule off-book-funds --quorum 3 --acknowledge 15 --working\n\n" +
-		"From today on, if --since is left out. It governs the tips that come from its day on; those before stay under the rule of theirs."
+		"It governs the tips that come from its day on; those before stay under the rule of theirs. It begins tomorrow if --since is left out,\n" +
+		"or today if no roster was signed yet. What was signed of rules that have begun stays."
 }
 
 func (c *rosterRuleCmd) Run(a *app) error {
 	rule := roster.Rule{Channel: c.Channel, Since: c.Since, Quorum: c.Quorum, Acknowledge: c.Acknowledge, Answer: c.Answer, Working: c.Working}
-	if rule.Since == "" {
+	signed, err := a.lastSigned()
+	if err != nil {
+		return err
+	}
+	if rule.Since == "" && signed.Serial == 0 {
 		rule.Since = today()
+	}
+	if rule.Since == "" {
+		rule.Since = tomorrow()
 	}
 	return a.changeDraft(func(draft *roster.Roster) {
 		draft.Rules = append(slices.DeleteFunc(draft.Rules, func(r roster.Rule) bool {

@@ -57,6 +57,7 @@ type commands struct {
 	Reverify reverifyCmd `cmd:"" help:"Have others look at a case again."`
 	Award    awardCmd    `cmd:"" help:"Propose an award for the source of a case."`
 	Awards   awardsCmd   `cmd:"" help:"List the awards that approvers have to decide."`
+	Inform   informCmd   `cmd:"" help:"Show the reasons of an award to approvers who came later."`
 	Approve  approveCmd  `cmd:"" help:"Grant an award."`
 	Refuse   refuseCmd   `cmd:"" help:"Refuse an award, and tell the source why."`
 	Issue    issueCmd    `cmd:"" help:"Sign the vouchers that sources claim, and order payouts."`
@@ -227,7 +228,7 @@ func hint(err error) string {
 	case errors.Is(err, tipbox.ErrRule):
 		return "What may be done, by whom and when: tipbox case --help"
 	case errors.Is(err, roster.ErrPromise):
-		return "A schedule that was signed stays as it is. Enter other terms with another id and a later day: tipbox roster schedule FILE"
+		return "What was signed and has begun stays as it is. Enter other terms from a later day on: tipbox roster schedule FILE (with another id), tipbox roster rule CHANNEL --since DAY"
 	case errors.Is(err, tipbox.ErrNotFound):
 		return "See which tips you can read: tipbox inbox"
 	}

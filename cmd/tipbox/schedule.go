@@ -17,6 +17,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"tipbox/crypto/roster"
+	"tipbox/crypto/voucher"
 	"tipbox/static"
 	"tipbox/tipbox"
 )
@@ -153,8 +154,20 @@ func (c *rosterScheduleCmd) warn(a *app, r *roster.Roster, s *roster.Schedule) {
 			approvers++
 		}
 	}
-	if approvers < needed {
+	switch {
+	case approvers < needed:
 		a.say("Note: it takes up to %d approvers, and the roster has %d.\n", needed, approvers)
+	case approvers < 2*needed:
+		a.say("Note: it takes up to %d approvers, and as many others if the source appeals; the roster has %d.\n", needed, approvers)
+	}
+	coins := voucher.Issued(r.Denominations, s.Currency, max(s.Since, today()))
+	if len(coins) == 0 {
+		return // said where denominations are entered
+	}
+	for _, amount := range []int64{s.Unit, s.Cap} {
+		if amount > 0 && voucher.Choose(coins, amount, tipbox.MaxVouchers) == nil {
+			a.say("Note: no %d vouchers of the roster's denominations, or fewer, come to %s: some awards cannot be claimed in vouchers.\n", tipbox.MaxVouchers, money(amount, s.Currency))
+		}
 	}
 }
 

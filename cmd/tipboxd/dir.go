@@ -65,7 +65,6 @@ type folder struct {
 	db       *bolt.DB
 	blobs    *dir.Blobs
 	channels []tipbox.Channel
-	look     *web.Look
 	service  *tipbox.Service
 }
 
@@ -88,9 +87,6 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	}
 	f.channels, err = loadChannels(f.file(siteName))
 	if err != nil {
-		return nil, err
-	}
-	if f.look, err = loadLook(f.file(siteName)); err != nil {
 		return nil, err
 	}
 	signed, err := os.ReadFile(f.file(rosterName))
@@ -176,15 +172,7 @@ func (f *folder) readConfig() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("%s: %s", f.file(configName), fmt.Sprintf(format, args...))
 	}
-	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&f.config); err != nil {
-		var strict *toml.StrictMissingError
-		if errors.As(err, &strict) {
-			return fail("there is no such setting:\n%s", strict.String())
-		}
-		var syntax *toml.DecodeError
-		if errors.As(err, &syntax) {
-			return fail("%s", syntax.String())
-		}
+	if err := decodeTOML(text, &f.config); err != nil {
 		return fail("%v", err)
 	}
 	if _, _, err := roster.VerifierPublic(f.config.Root); err != nil {
@@ -206,6 +194,20 @@ func (f *folder) readConfig() error {
 		return fail("notify: %v", err)
 	}
 	return nil
+}
+
+// decodeTOML reads a file of settings. An error shows the lines that are wrong.
+func decodeTOML(text []byte, v any) error {
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(v)
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) {
+		return fmt.Errorf("there is no such setting:\n%s", strict.String())
+	}
+	var syntax *toml.DecodeError
+	if errors.As(err, &syntax) {
+		return errors.New(syntax.String())
+	}
+	return err
 }
 
 // checkModes refuses a folder of which others can read or write a part.
@@ -246,11 +248,7 @@ func loadChannels(site string) ([]tipbox.Channel, error) {
 	var file struct {
 		Channel []tipbox.Channel `toml:"channel"`
 	}
-	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&file); err != nil {
-		var syntax *toml.DecodeError
-		if errors.As(err, &syntax) {
-			return fail(errors.New(syntax.String()))
-		}
+	if err := decodeTOML(text, &file); err != nil {
 		return fail(err)
 	}
 	seen := make(map[string]bool)
@@ -269,11 +267,12 @@ func loadChannels(site string) ([]tipbox.Channel, error) {
 	return file.Channel, nil
 }
 
-// loadLook reads what the site says of how pages look.
-func loadLook(site string) (*web.Look, error) {
-	look, err := web.LoadLook(static.Site(site))
+// loadLook reads what the site says of how pages look. It is not needed to open a
+// folder: no fault of it keeps anybody from a backup.
+func (f *folder) loadLook() (*web.Look, error) {
+	look, err := web.LoadLook(static.Site(f.file(siteName)))
 	if err != nil {
-		return nil, fmt.Errorf("%s (or the default of the site): %w", site, err)
+		return nil, fmt.Errorf("%s (or the default of the site): %w", f.file(siteName), err)
 	}
 	return look, nil
 }
@@ -285,7 +284,7 @@ func loadSchedule(site string) (*roster.Schedule, error) {
 	schedule := new(roster.Schedule)
 	text, err := fs.ReadFile(static.Site(site), name)
 	if err == nil {
-		err = toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(schedule)
+		err = decodeTOML(text, schedule)
 	}
 	if err == nil {
 		err = schedule.Validate()

@@ -239,8 +239,12 @@ func (r *Roster) Remove(name, day string) bool {
 // the roster tells: the member, and former ones, if they had begun and not ended.
 func (r *Roster) On(day, name string) []*Member {
 	return slices.DeleteFunc(slices.Concat(r.Members, r.Former), func(m *Member) bool {
-		return m.Name() != name || m.Until != "" && m.Until < day || m.Since != AtSigning && m.Since > day
+		return m.Name() != name || !m.on(day)
 	})
+}
+
+func (m *Member) on(day string) bool {
+	return (m.Until == "" || m.Until >= day) && (m.Since == AtSigning || m.Since <= day)
 }
 
 // Ever returns who goes or went by that name, on whatever day.
@@ -261,6 +265,11 @@ func (r *Roster) Member(name string) *Member {
 // With returns the members who have a role.
 func (r *Roster) With(role Role) []*Member {
 	return slices.DeleteFunc(slices.Clone(r.Members), func(m *Member) bool { return !m.Has(role) })
+}
+
+// WithOn returns who may have had a role on a day (2006-01-02): see On.
+func (r *Roster) WithOn(role Role, day string) []*Member {
+	return slices.DeleteFunc(slices.Concat(r.Members, r.Former), func(m *Member) bool { return !m.Has(role) || !m.on(day) })
 }
 
 // Denomination returns the one of that ID, or nil.

@@ -23,6 +23,23 @@ type Rule struct {
 // (EU) 2019/1937, articles 9 and 11.
 func DefaultRule() Rule { return Rule{Quorum: 2, Acknowledge: 7} }
 
+// keepsRules is Keeps for rules. A channel without one has the default rule, so its
+// first begins after the day of the signature too, unless nothing was signed before.
+func (r *Roster) keepsRules(earlier *Roster, day string) error {
+	for _, old := range earlier.Rules {
+		if old.Since <= day && !slices.Contains(r.Rules, old) {
+			return fmt.Errorf("the rule of channel %s since %s is gone or not as it was signed: %w", old.Channel, old.Since, ErrPromise)
+		}
+	}
+	for _, rule := range r.Rules {
+		if earlier.Serial > 0 && rule.Since <= day && !slices.Contains(earlier.Rules, rule) {
+			return fmt.Errorf("the rule of channel %s is to govern from %s on, where tips came or may come today under another: let it begin after %s: %w",
+				rule.Channel, rule.Since, day, ErrPromise)
+		}
+	}
+	return nil
+}
+
 // RuleOn is the rule for a tip that the channel got on that day.
 func (r *Roster) RuleOn(channel, day string) Rule {
 	found := DefaultRule()

@@ -178,10 +178,13 @@ func (r *Roster) SchedulesOn(day string) []*Schedule {
 }
 
 // Keeps checks that the roster, to be signed on that day (2006-01-02), promises
-// what an earlier one of the organisation did (ErrPromise): no schedule is changed
-// or gone, and a new one that overlaps an old one begins after that day, since
-// tips may have come that day while the old one was published.
+// what an earlier one of the organisation did (ErrPromise): no schedule and no rule
+// is changed or gone, and a new one that overlaps an old one begins after that day,
+// since tips may have come that day while the old one was published.
 func (r *Roster) Keeps(earlier *Roster, day string) error {
+	if err := r.keepsRules(earlier, day); err != nil {
+		return err
+	}
 	for i := range earlier.Schedules {
 		old := &earlier.Schedules[i]
 		switch now := r.Schedule(old.ID); {

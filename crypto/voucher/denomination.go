@@ -111,6 +111,57 @@ func Issued(list []Denomination, currency, day string) []Denomination {
 	return slices.CompactFunc(found, func(a, b Denomination) bool { return a.Amount == b.Amount })
 }
 
+// Choose picks vouchers of the denominations, which are of one currency, that come to
+// the amount exactly: as few as may be and at most so many, the largest first, the
+// same ones for the same amount always. It returns nil if there are none. Denominations
+// that share no regular steps can make that long to find out; then it gives up, with
+// the best that it has.
+func Choose(list []Denomination, amount int64, most int) []Denomination {
+	sorted := slices.Clone(list)
+	slices.SortFunc(sorted, func(a, b Denomination) int { return cmp.Compare(b.Amount, a.Amount) })
+	var best, taken []int
+	steps := 200_000
+	var search func(from int, rest int64)
+	search = func(from int, rest int64) {
+		if steps--; steps < 0 {
+			return
+		}
+		if rest == 0 {
+			if best == nil || len(taken) < len(best) {
+				best = slices.Clone(taken)
+			}
+			return
+		}
+		for i := from; i < len(sorted); i++ {
+			room := int64(most - len(taken))
+			if best != nil {
+				room = int64(len(best) - 1 - len(taken))
+			}
+			each := sorted[i].Amount
+			if room < 1 || rest/each > room || rest/each == room && rest%each > 0 {
+				return // the smaller ones make it more
+			}
+			if each > rest {
+				continue
+			}
+			taken = append(taken, i)
+			search(i, rest-each)
+			taken = taken[:len(taken)-1]
+		}
+	}
+	if amount > 0 {
+		search(0, amount)
+	}
+	if best == nil {
+		return nil
+	}
+	chosen := make([]Denomination, len(best))
+	for i, at := range best {
+		chosen[i] = sorted[at]
+	}
+	return chosen
+}
+
 // Public is the public key: RSA of 3072 to 4096 bits with the exponent 65537. A key
 // has one spelling only; others are refused with ErrFormat.
 func (d Denomination) Public() (*rsa.PublicKey, error) {

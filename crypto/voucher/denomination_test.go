@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"tipbox/crypto/roster"
 	"tipbox/crypto/voucher"
 )
@@ -188,5 +190,53 @@ func TestIDsAreNamesOfTheRoster(t *testing.T) {
 		if got, want := voucher.IsName(name), roster.CheckName(name) == nil; got != want {
 			t.Errorf("%q: %v, in the roster %v", name, got, want)
 		}
+	}
+}
+
+// TestChooseComesToTheAmount compares with the fewest coins as a table finds them.
+func TestChooseComesToTheAmount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var list []voucher.Denomination
+		for _, amount := range rapid.SliceOfNDistinct(rapid.Int64Range(1, 60), 1, 5, rapid.ID[int64]).Draw(t, "denominations") {
+			list = append(list, voucher.Denomination{Amount: amount})
+		}
+		amount, most := rapid.Int64Range(1, 700).Draw(t, "amount"), rapid.IntRange(1, 40).Draw(t, "most")
+		fewest := make([]int, amount+1)
+		for i := int64(1); i <= amount; i++ {
+			fewest[i] = 1 << 20
+			for _, d := range list {
+				if d.Amount <= i {
+					fewest[i] = min(fewest[i], fewest[i-d.Amount]+1)
+				}
+			}
+		}
+		chosen := voucher.Choose(list, amount, most)
+		var sum int64
+		for i, d := range chosen {
+			sum += d.Amount
+			if i > 0 && d.Amount > chosen[i-1].Amount {
+				t.Fatalf("a smaller one stands first: %v", chosen)
+			}
+		}
+		switch possible := fewest[amount] <= most; {
+		case possible && (sum != amount || len(chosen) != fewest[amount]):
+			t.Fatalf("%d vouchers that come to %d, where %d come to %d", len(chosen), sum, fewest[amount], amount)
+		case !possible && chosen != nil:
+			t.Fatalf("%v, where at most %d come to %d", chosen, most, amount)
+		}
+	})
+}
+
+// TestChooseEnds asks for what takes more steps than anybody waits for.
+func TestChooseEnds(t *testing.T) {
+	var list []voucher.Denomination
+	for _, amount := range []int64{999_983, 999_979, 999_961, 999_959, 999_953, 999_931, 999_917, 999_907} {
+		list = append(list, voucher.Denomination{Amount: amount})
+	}
+	if chosen := voucher.Choose(list, 20_000_003, 40); chosen != nil {
+		t.Errorf("%v", chosen)
+	}
+	if chosen := voucher.Choose(list, 0, 40); chosen != nil {
+		t.Errorf("nothing is made of %v", chosen)
 	}
 }

@@ -95,6 +95,14 @@ func (o *Org) Decide(name, tip string, a tipbox.Act) {
 // Issue signs the vouchers that a source claims, or orders the payout.
 func (o *Org) Issue(name, tip string, award int) {
 	o.t.Helper()
+	if err := o.TryIssue(name, tip, award); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// TryIssue is Issue, if it may be.
+func (o *Org) TryIssue(name, tip string, award int) error {
+	o.t.Helper()
 	var signatures [][]byte
 	opened := o.OpenAward(name, tip)
 	for _, a := range opened.Case.Awards {
@@ -116,5 +124,5 @@ func (o *Org) Issue(name, tip string, award int) {
 			signatures = append(signatures, signature)
 		}
 	}
-	o.Decide(name, tip, tipbox.Act{Action: tipbox.ActionIssue, Award: award, Signatures: signatures})
+	return o.TryDecide(name, tip, tipbox.Act{Action: tipbox.ActionIssue, Award: award, Signatures: signatures})
 }

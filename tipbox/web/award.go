@@ -24,13 +24,14 @@ func (s *site) awardRoutes(r *mux.Router) {
 // An awardView is an award as a thread's page shows it.
 type awardView struct {
 	tipbox.ThreadAward
-	Money      string
-	Key        string // of what is said of its state
-	Claimable  bool
-	Appealable bool
-	Issued     bool
-	ClaimBy    template.HTML
-	Charities  []charityView
+	Money       string
+	Key         string // of what is said of its state
+	Claimable   bool
+	Correctable bool // other details can take the place of those that were given
+	Appealable  bool
+	Issued      bool
+	ClaimBy     template.HTML
+	Charities   []charityView
 }
 
 type charityView struct {
@@ -41,7 +42,8 @@ type charityView struct {
 func (p *page) awards(awards []tipbox.ThreadAward) (views []awardView) {
 	for _, a := range awards {
 		v := awardView{ThreadAward: a, Money: p.money(a.Amount, a.Schedule), Key: awardKey(a), ClaimBy: p.Day(a.ClaimBy)}
-		v.Claimable = a.State == tipbox.AwardGranted && !a.Expired
+		v.Correctable = a.Again && a.Choice == tipbox.ClaimDetails
+		v.Claimable = a.State == tipbox.AwardGranted && !a.Expired || a.Again && !v.Correctable
 		v.Appealable = a.State == tipbox.AwardRefused && !a.Final
 		v.Issued = a.State == tipbox.AwardIssued
 		for _, c := range a.Schedule.Charities {
@@ -71,12 +73,18 @@ func awardKey(a tipbox.ThreadAward) string {
 	case tipbox.AwardAppealed:
 		return "award.appealed"
 	case tipbox.AwardClaimed:
+		if a.Lost {
+			return "award.claimed.lost"
+		}
 		return "award.claimed"
 	case tipbox.AwardIssued:
 		return "award.issued"
 	case tipbox.AwardPayable:
 		if a.Choice == tipbox.ClaimCharity {
 			return "award.given"
+		}
+		if a.Lost {
+			return "award.payable.lost"
 		}
 		return "award.payable"
 	}

@@ -3,7 +3,6 @@ package web
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
 	"net/http"
 	"strconv"
 	"strings"
@@ -47,38 +46,22 @@ func takesGzip(accept string) bool {
 	return false
 }
 
-// A zipper compresses pages. It keeps what it made: there are few pages that are
-// the same for everybody, and each is asked for often.
-type zipper struct {
-	mu   sync.Mutex
-	made map[[sha256.Size]byte][]byte // guarded by mu
-}
-
-// maxZipped is how many pages are kept: some for each language, and anew whenever
-// a roster changes them.
-const maxZipped = 512
+// A zipper compresses pages. It keeps none: the time that an answer takes is not to
+// tell whether somebody asked for the same page before.
+type zipper struct{ writers sync.Pool }
 
 func (z *zipper) compress(page []byte) []byte {
-	sum := sha256.Sum256(page)
-	z.mu.Lock()
-	zipped := z.made[sum]
-	z.mu.Unlock()
-	if zipped != nil {
-		return zipped
-	}
 	var out bytes.Buffer
-	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err != nil {
-		panic(err) // the level is one
+	w, ok := z.writers.Get().(*gzip.Writer)
+	if !ok {
+		w, _ = gzip.NewWriterLevel(nil, zipLevel) // the level is one
 	}
+	w.Reset(&out)
 	w.Write(page) // into memory: no error
 	w.Close()
-	zipped = bytes.Clone(out.Bytes())
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	if z.made == nil || len(z.made) >= maxZipped {
-		z.made = make(map[[sha256.Size]byte][]byte)
-	}
-	z.made[sum] = zipped
-	return zipped
+	z.writers.Put(w)
+	return out.Bytes()
 }
+
+// zipLevel makes pages as small as the best level does, in less time.
+const zipLevel = 5

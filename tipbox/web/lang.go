@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"html/template"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -26,7 +27,8 @@ type pageLanguage struct {
 	date   string // a day: %[1]d of the month, %[2]s, %[3]d the year
 	months []string
 
-	texts   map[string]any // by key: a string, or plural forms by category
+	texts   map[string]any           // by key: a string, or plural forms by category
+	fixed   map[string]template.HTML // those in which nothing is filled in
 	printer *message.Printer
 }
 
@@ -85,6 +87,7 @@ func loadLanguage(name string, texts *catalog.Builder) (*pageLanguage, language.
 	}
 	l := &pageLanguage{
 		Tag: strings.TrimSuffix(name, ".toml"), Name: file.Name, Dir: file.Dir, date: file.Date, months: file.Months, texts: file.Text,
+		fixed: make(map[string]template.HTML),
 	}
 	tag, err := language.Parse(l.Tag)
 	if err != nil {
@@ -94,6 +97,9 @@ func loadLanguage(name string, texts *catalog.Builder) (*pageLanguage, language.
 		switch value := value.(type) {
 		case string:
 			err = texts.SetString(tag, key, value)
+			if !strings.Contains(value, "%") {
+				l.fixed[key] = template.HTML(template.HTMLEscapeString(value))
+			}
 		case map[string]any:
 			var cases []any
 			for _, category := range slices.Sorted(maps.Keys(value)) {

@@ -122,6 +122,7 @@ func TestAWrongSiteIsRefusedWithItsFileAndLine(t *testing.T) {
 		{"text without a language", map[string]string{"pages/about.md": "# One"}, []string{"pages/about.md", "NAME.LANGUAGE.md"}},
 		{"text of a bad name", map[string]string{"pages/My Page.en.md": "# One"}, []string{"My Page.en.md"}},
 		{"text in the place of the form", map[string]string{"pages/tip.en.md": "# One"}, []string{"pages/tip.en.md", "another name"}},
+		{"text in the place of a probe", map[string]string{"pages/healthz.en.md": ""}, []string{"pages/healthz.en.md", "another name"}},
 	} {
 		_, err := loadSite(t, c.files)
 		if err == nil {

@@ -44,6 +44,9 @@ func (v view) T(key string, args ...any) template.HTML { return v.html(key, args
 
 // InLanguage is the address of the same page in another language.
 func (p *page) InLanguage(tag string) string {
+	if p.kept == nil {
+		return p.Path + "?lang=" + tag
+	}
 	query := url.Values{"lang": {tag}}
 	maps.Copy(query, p.kept)
 	return p.Path + "?" + query.Encode()
@@ -72,6 +75,9 @@ func (l *pageLanguage) bad(key string, args ...any) *notice { return &notice{l.T
 // html is the text under a key, in which HTML among the arguments stays what it
 // is, and all else is escaped.
 func (l *pageLanguage) html(key string, args ...any) template.HTML {
+	if fixed, ok := l.fixed[key]; ok && len(args) == 0 {
+		return fixed
+	}
 	const first, last = '\ue000', '\uf8ff' // for private use: they stand in for HTML
 	var pairs []string
 	filled := make([]any, len(args))

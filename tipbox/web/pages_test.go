@@ -269,7 +269,7 @@ func TestHomeAndFormAreSmallEvenForALargeOrganisation(t *testing.T) {
 	for _, lang := range pageLanguages {
 		for _, path := range []string{"/", "/tip", "/reward"} {
 			a := s.get(t, path+"?lang="+lang).want(t, http.StatusOK)
-			if a.Body.Len() >= 15<<10 {
+			if a.Body.Len() >= 16<<10 { // with room for the links to a dozen languages
 				t.Errorf("%s in %s is %d bytes", path, lang, a.Body.Len())
 			}
 			t.Logf("%s in %s: %d bytes", path, lang, a.Body.Len())
@@ -306,7 +306,7 @@ func TestNobodyIsListedTwiceAndUnitsLeadTheirPeople(t *testing.T) {
 	for _, n := range page.all(func(n *node) bool { return n.attr["name"] == "leave-out" }) {
 		values = append(values, n.attr["value"])
 	}
-	want := []string{tipbox.LeaveOutUnit("Audit office"), "alice", "dave", "zoe", tipbox.LeaveOutUnit("Inspectorate"), "bob"}
+	want := []string{"carol", tipbox.LeaveOutUnit("Audit office"), "alice", "dave", "zoe", tipbox.LeaveOutUnit("Inspectorate"), "bob"}
 	if !slices.Equal(values, want) {
 		t.Errorf("%q can be left out", values)
 	}

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -43,9 +44,6 @@ const (
 
 // textsFirst are the names that lead in the footer; others follow by name.
 var textsFirst = []string{"about", "questions", "who", "threats"}
-
-// reserved are paths that no text may take.
-var reserved = regexp.MustCompile(`^(tip|thread|reward|claim|healthz|robots|security|static)$`)
 
 // loadTexts reads pages/NAME.TAG.md. An empty file takes its text away: that in
 // English, which stands in for languages without a text, the whole page.
@@ -109,7 +107,7 @@ func checkTextName(file string, langs *languages) error {
 		return errors.New("name it NAME.LANGUAGE.md, with a name of small letters, digits and hyphens")
 	case langs.tagged(tag) == nil:
 		return fmt.Errorf("no page is in the language %q: take one of %s", tag, strings.Join(langs.tags(), ", "))
-	case reserved.MatchString(name):
+	case new(site).fixedRoutes().Match(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/" + name}}, new(mux.RouteMatch)):
 		return fmt.Errorf("/%s is a page of the program: take another name", name)
 	}
 	return nil

@@ -38,6 +38,7 @@ type reader struct {
 	Value  string
 	Label  string
 	IsUnit bool
+	Does   string // key of what somebody does who does not read the tip at once; "" for who does
 }
 
 func (s *site) getTip(w http.ResponseWriter, r *http.Request) error {
@@ -79,13 +80,21 @@ func (s *site) renderTip(w http.ResponseWriter, status int, p *page, token strin
 	for _, m := range s.service.Readers() {
 		if m.Unit != "" && m.Unit != unit {
 			unit = m.Unit
-			shown.Readers = append(shown.Readers, reader{tipbox.LeaveOutUnit(unit), unit, true})
+			shown.Readers = append(shown.Readers, reader{Value: tipbox.LeaveOutUnit(unit), Label: unit, IsUnit: true})
 		}
 		label := m.Title
 		if label == "" {
 			label = m.Name
 		}
-		shown.Readers = append(shown.Readers, reader{Value: m.Name, Label: label})
+		does := ""
+		switch {
+		case len(m.Channels) > 0:
+		case m.Decides:
+			does = "tip.leaveout.decides"
+		default:
+			does = "tip.leaveout.reviews"
+		}
+		shown.Readers = append(shown.Readers, reader{Value: m.Name, Label: label, Does: does})
 	}
 	p.Data = shown
 	return s.render(w, status, "tip", p)

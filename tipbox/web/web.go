@@ -97,6 +97,18 @@ func newSite(cfg Config, e *embedded) (*site, error) {
 }
 
 func (s *site) routes() *mux.Router {
+	r := s.fixedRoutes()
+	s.textRoutes(r)
+	r.NotFoundHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errNoPage })
+	r.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, req *http.Request) error {
+		w.Header().Set("Allow", allowed(r, req.URL))
+		return errMethod
+	})
+	return r
+}
+
+// fixedRoutes are those of the program, whatever the site has besides.
+func (s *site) fixedRoutes() *mux.Router {
 	r := mux.NewRouter()
 	s.homeRoutes(r)
 	s.rewardRoutes(r)
@@ -106,15 +118,9 @@ func (s *site) routes() *mux.Router {
 	s.awardRoutes(r)
 	s.claimRoutes(r)
 	s.robotRoutes(r)
-	s.textRoutes(r)
 	r.Handle("/healthz", s.handle(func(w http.ResponseWriter, r *http.Request) error {
-		return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+		return s.send(w, http.StatusOK, plainType, []byte("ok\n"))
 	})).Methods("GET", "HEAD")
-	r.NotFoundHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errNoPage })
-	r.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, req *http.Request) error {
-		w.Header().Set("Allow", allowed(r, req.URL))
-		return errMethod
-	})
 	return r
 }
 
