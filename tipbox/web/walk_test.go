@@ -2,6 +2,8 @@ package web_test
 
 import (
 	"fmt"
+	"html"
+	"io/fs"
 	"maps"
 	"net/http"
 	"net/url"
@@ -14,7 +16,9 @@ import (
 	"testing"
 
 	"github.com/gorilla/mux"
+	"github.com/pelletier/go-toml/v2"
 
+	"tipbox/static"
 	"tipbox/tipbox/tipboxtest"
 	"tipbox/tipbox/web"
 	"tipbox/tipbox/web/webtest"
@@ -72,6 +76,48 @@ func TestTheWalkTakesEveryBranchOfEveryTemplate(t *testing.T) {
 	}
 	if len(marks) < 50 {
 		t.Errorf("there are %d branches", len(marks))
+	}
+}
+
+// TestTheWalkSaysEveryText finds texts of the catalogue that no state shows, and so
+// refusals and states that the walk leaves out.
+func TestTheWalkSaysEveryText(t *testing.T) {
+	t.Parallel()
+	said := make(map[string]string) // by language
+	languages := []string{"en", "zh-Hans"}
+	for _, s := range webtest.Walk(t, nil, languages...) {
+		said[s.Lang] += html.UnescapeString(string(s.Body))
+	}
+	filled := regexp.MustCompile(`%(\[\d\])?[sd]`)
+	left := make(map[string]int)
+	for _, lang := range languages {
+		data, err := fs.ReadFile(static.Languages(), lang+".toml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct {
+			Text map[string]any `toml:"text"`
+		}
+		if err := toml.Unmarshal(data, &file); err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range file.Text {
+			text, ok := value.(string)
+			if !ok {
+				text, _ = value.(map[string]any)["other"].(string)
+			}
+			if slices.ContainsFunc(filled.Split(text, -1), func(part string) bool { return !strings.Contains(said[lang], part) }) {
+				left[key]++
+			}
+		}
+		if len(file.Text) < 100 {
+			t.Errorf("there are %d texts", len(file.Text))
+		}
+	}
+	for key, n := range left {
+		if n == len(languages) { // one is said where a text is not in that language
+			t.Errorf("%s is said in no state of webtest", key)
+		}
 	}
 }
 
@@ -312,15 +358,15 @@ func checkTitles(t *testing.T, walk []*webtest.State, pages map[*webtest.State]*
 var rightToLeft = []string{"ar", "fa", "he", "ur"}
 
 func checkLang(f faults, s *webtest.State, page *node) {
-	html := page.tags("html")[0]
+	root := page.tags("html")[0]
 	dir := "ltr"
 	if base, _, _ := strings.Cut(s.Lang, "-"); slices.Contains(rightToLeft, base) {
 		dir = "rtl"
 	}
-	if html.attr["lang"] != s.Lang || html.attr["dir"] != dir {
-		f.add(s, "%s: the page is marked %v", s.Lang, html.attr)
+	if root.attr["lang"] != s.Lang || root.attr["dir"] != dir {
+		f.add(s, "%s: the page is marked %v", s.Lang, root.attr)
 	}
-	checkForeign(f, s, html, s.Lang)
+	checkForeign(f, s, root, s.Lang)
 }
 
 // script is the script of a language, as far as it tells its texts from others.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing/fstest"
 
@@ -49,6 +50,10 @@ var states = []state{
 	{"tip: everybody left out", 422, nil, tip("leave-out", "alice", "leave-out", tipbox.LeaveOutUnit("Inspectorate"))},
 	{"tip: a file to be chosen again", 422, nil, withFile(tip("text", tooLong))},
 	{"tip: no room for the file", 507, filling, withFile(tip())},
+	{"tip: a file too large", 413, nil, withFiles(1, maxFile+1, tip())},
+	{"tip: too many files", 413, nil, withFiles(tipbox.MaxFiles+1, 0, tip())},
+	{"tip: somebody left out who is not there any more", 409, nil, tip("leave-out", "mallory")},
+	{"tip: sent again, to others", 409, nil, sentTo("bob", "alice")},
 	{"tip: cut off", 400, nil, cut(withFile(tip()))},
 	{"tip: not kept", 503, breaking("apply"), tip()},
 	{"tip: form expired", 409, then((*world).growOld, days(3)), lateTip},
@@ -75,6 +80,8 @@ var states = []state{
 	{"message: a file to be chosen again", 422, nil, withFile(of("tip", "/thread/message", "text", tooLong))},
 	{"message: no room for the file", 507, filling, withFile(of("tip", "/thread/message", "text", "more"))},
 	{"message: not kept", 503, breaking("apply"), of("tip", "/thread/message", "text", "more")},
+	{"message: another came first", 409, breaking("conflict"), of("tip", "/thread/message", "text", "more")},
+	{"message: the thread is full", 507, breaking("full"), of("tip", "/thread/message", "text", "more")},
 	{"message: arrived", 200, nil, fresh((*world).send, "/thread/message", "text", "more")},
 	{"thread with files", 200, then(message("tip", 1), message("tip", 2)), code("tip")},
 	{"thread, acknowledged", 200, act("alice", "tip", tipbox.Act{Action: tipbox.ActionAck, Text: "Thank you, we have read it."}), code("tip")},
@@ -109,10 +116,12 @@ var states = []state{
 	{"award, waived", 200, claiming("waived", tipbox.Claim{Choice: tipbox.ClaimWaive}), code("waived")},
 	{"award, claimed as details", 200, claiming("details", tipbox.Claim{Choice: tipbox.ClaimDetails, Details: "account 1234"}), code("details")},
 	{"award, payable", 200, issue("details"), code("details")},
+	{"award, that nobody can pay", 200, striking("penny"), code("details")},
 	{"award, given to a charity", 200, then(claiming("charity", tipbox.Claim{Choice: tipbox.ClaimCharity, Charity: "library"}), issue("charity")), code("charity")},
 	{"claim: arrived", 200, granting("voucher"), of("voucher", "/thread/claim", "choice", "voucher")},
 	{"award, claimed as vouchers", 200, nil, code("voucher")},
-	{"award, issued", 200, issue("voucher"), code("voucher")},
+	{"award, claimed as vouchers that end", 200, (*world).endVouchers, code("voucher")},
+	{"award, issued", 200, then(func(w *world) { w.denominations("2040-12-31") }, issue("voucher")), code("voucher")},
 	{"voucher, the first", 200, nil, of("voucher", "/thread/voucher", "voucher", "1")},
 	{"voucher, one between", 200, nil, of("voucher", "/thread/voucher", "voucher", "2")},
 	{"voucher, the last", 200, nil, of("voucher", "/thread/voucher", "voucher", "9")},
@@ -159,6 +168,27 @@ var states = []state{
 var longReply = "Thank you.\n\nWhich account was it? <b>Not</b> &amp; bold, and a long line: https://example.org/" +
 	strings.Repeat("0123456789", 30) + "\n\n" + strings.Repeat("We would like to know more about the folder. ", 12)
 
+// sentTo sends a form again that was sent already, to other readers.
+func sentTo(others, first string) ask {
+	return func(w *world, lang string) *http.Request {
+		w.t.Helper()
+		token, err := w.Service.FormToken(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		d, err := w.Service.NewTip(w.t.Context(), token)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		defer d.Abort()
+		_, err = w.Service.Submit(w.t.Context(), d, tipbox.Submission{Channel: "off-book-funds", LeaveOut: []string{others}, Text: "They keep a second book.", Lang: lang})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return tip("token", token, "leave-out", first)(w, lang)
+	}
+}
+
 // close has a reviewer close the case.
 func (w *world) close() {
 	tip := w.cases["tip"].tip
@@ -177,6 +207,20 @@ func (w *world) appeal() {
 	if err := w.Service.Appeal(w.t.Context(), c.code, c.award, "en", "It was not."); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// endVouchers has every denomination end before vouchers of it could be fetched.
+func (w *world) endVouchers() {
+	w.denominations(w.Service.Today())
+}
+
+// denominations lets every denomination end on a day.
+func (w *world) denominations(until string) {
+	changed := slices.Clone(w.Service.Roster().Denominations)
+	for i := range changed {
+		changed[i].Until = until
+	}
+	w.SetDenominations(changed...)
 }
 
 // ownSite is a site that an operator has changed: it has all that one may have.

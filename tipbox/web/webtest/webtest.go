@@ -165,14 +165,16 @@ type sent struct {
 	award int
 }
 
-// room is what is kept free of files.
-const room = 1 << 20
+const (
+	room    = 1 << 20 // what is kept free of files
+	maxFile = 1000    // bytes of a file
+)
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, store: &breakable{Store: mem.New()}, cases: make(map[string]*sent)}
 	w.Org = tipboxtest.New(t, tipboxtest.Config{
-		Store: w.store, MaxFile: 1 << 10, Reserve: room,
+		Store: w.store, MaxFile: maxFile, Reserve: room,
 		Free: func() (int64, error) {
 			if w.full {
 				return room, nil
@@ -186,16 +188,23 @@ func newWorld(t testing.TB) *world {
 // breakable is a store that fails on demand.
 type breakable struct {
 	store.Store
-	broken string // the operation that fails, or ""
+	broken string // the operation that fails, "conflict" or "full"; or ""
 }
 
-var errBroken = errors.New("input/output error")
+var (
+	errBroken = errors.New("input/output error")
+	sizes     = regexp.MustCompile(`"bytes":\d+`)
+)
 
 func (b *breakable) Get(ctx context.Context, key store.Key) (store.Record, error) {
 	if b.broken == "get" {
 		return store.Record{}, errBroken
 	}
-	return b.Store.Get(ctx, key)
+	rec, err := b.Store.Get(ctx, key)
+	if b.broken == "full" {
+		rec.Value = sizes.ReplaceAll(rec.Value, []byte(`"bytes":1000000000000`))
+	}
+	return rec, err
 }
 
 func (b *breakable) Scan(ctx context.Context, prefix, after store.Key, limit int) ([]store.Record, error) {
@@ -206,8 +215,11 @@ func (b *breakable) Scan(ctx context.Context, prefix, after store.Key, limit int
 }
 
 func (b *breakable) Apply(ctx context.Context, changes ...store.Change) error {
-	if b.broken == "apply" {
+	switch b.broken {
+	case "apply":
 		return errBroken
+	case "conflict":
+		return store.ErrConflict
 	}
 	return b.Store.Apply(ctx, changes...)
 }
@@ -417,7 +429,10 @@ func form(path, lang string, fields url.Values) *http.Request {
 }
 
 // withFile sends what asks makes together with a file.
-func withFile(asks ask) ask {
+func withFile(asks ask) ask { return withFiles(1, 100, asks) }
+
+// withFiles sends it with n files of so many bytes.
+func withFiles(n, size int, asks ask) ask {
 	return func(w *world, lang string) *http.Request {
 		r := asks(w, lang)
 		if err := r.ParseForm(); err != nil {
@@ -430,7 +445,10 @@ func withFile(asks ask) ask {
 				fmt.Fprintf(&body, "--%s\r\nContent-Disposition: form-data; name=%q\r\n\r\n%s\r\n", boundary, name, value)
 			}
 		}
-		fmt.Fprintf(&body, "--%s\r\nContent-Disposition: form-data; name=\"file\"; filename=\"book.txt\"\r\n\r\n1,000\r\n--%[1]s--\r\n", boundary)
+		for range n {
+			fmt.Fprintf(&body, "--%s\r\nContent-Disposition: form-data; name=\"file\"; filename=\"book.txt\"\r\n\r\n%s\r\n", boundary, strings.Repeat("1", size))
+		}
+		fmt.Fprintf(&body, "--%s--\r\n", boundary)
 		with := httptest.NewRequest("POST", r.URL.Path, &body)
 		with.Header.Set("Content-Type", "multipart/form-data; boundary="+boundary)
 		return with
@@ -483,6 +501,13 @@ func granting(name string) func(*world)  { return func(w *world) { w.grant(name)
 func refusing(name string) func(*world)  { return func(w *world) { w.refuse(name) } }
 func claiming(name string, c tipbox.Claim) func(*world) {
 	return func(w *world) { w.claim(name, c) }
+}
+
+func striking(name string) func(*world) {
+	return func(w *world) {
+		w.Strike(name)
+		w.Install()
+	}
 }
 
 func days(n int) func(*world) {
