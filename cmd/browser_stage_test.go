@@ -3,6 +3,8 @@ package cmd_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -47,10 +49,40 @@ func (c *chromium) newStage(t *testing.T, scripts ...string) *stage {
 	return s
 }
 
-// show brings a page onto the stage.
-func (s *stage) show(html []byte) {
+// each shows one page after the other, and adds what the expression finds in each: it
+// evaluates to a list of faults. Nothing is drawn meanwhile, which would take longest.
+func (s *stage) each(pages []*webtest.State, expression, how string, faults toldOnce) {
 	s.t.Helper()
-	s.do(browserCall(page.SetDocumentContent, page.SetDocumentContentParams{FrameID: s.frame, HTML: string(html)}))
+	const atOnce = 20
+	for some := range slices.Chunk(pages, atOnce) {
+		var texts []string
+		for _, page := range some {
+			texts = append(texts, string(page.Body))
+		}
+		list, err := json.Marshal(texts)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		found := look[[][]string](s, fmt.Sprintf(`(async () => {
+			const all = [];
+			for (const html of %s) {
+				document.open(); document.write(html); document.close();
+				for (const d of document.querySelectorAll("details")) d.open = true;
+				all.push(await %s);
+			}
+			return all;
+		})()`, list, expression))
+		for i, page := range some {
+			for _, fault := range found[i] {
+				faults.add(fault, page.String()+how)
+			}
+		}
+	}
+}
+
+// probe is a page of the stage's own, to prove that what is wrong is found.
+func probe(html string) []*webtest.State {
+	return []*webtest.State{{Name: "probe", Body: []byte(html)}}
 }
 
 // scheme sets light or dark.
@@ -84,14 +116,9 @@ func look[T any](s *stage, expression string) (v T) {
 }
 
 // walkPages are the states of all pages in every language.
-func walkPages(t *testing.T) (pages []*webtest.State) {
+func walkPages(t *testing.T) []*webtest.State {
 	t.Helper()
-	for _, s := range webtest.Walk(t, nil, webtest.Languages(t)...) {
-		if s.IsPage() {
-			pages = append(pages, s)
-		}
-	}
-	return pages
+	return slices.DeleteFunc(webtest.Walk(t, nil, webtest.Languages(t)...), func(s *webtest.State) bool { return !s.IsPage() })
 }
 
 // A toldOnce tells of a fault once, however many states have it.
