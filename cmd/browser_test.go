@@ -278,7 +278,7 @@ func (s browserStory) print(t *testing.T, b *browserTab) {
 			t.Errorf("on paper %s is missing", selector)
 		}
 	}
-	for _, selector := range []string{"header", "footer", "button", "#code"} {
+	for _, selector := range []string{"header", "footer", "button", "#code", "summary", "svg.qr"} {
 		if b.isShown(selector) {
 			t.Errorf("on paper there is %s", selector)
 		}

@@ -34,6 +34,30 @@ func claimCommand(ts *testscript.TestScript, neg bool, args []string) {
 	postAward(ts, neg, args[0], "/thread/claim", fields)
 }
 
+// part FILE AMOUNT makes a part of the first award of the thread that can be shared, and
+// writes its code into the files words and digits.
+func partCommand(ts *testscript.TestScript, neg bool, args []string) {
+	_, page := openThread(ts, args[0])
+	_, form, ok := strings.Cut(page, "<details")
+	_, form, sharing := strings.Cut(form, `action="/thread/part"`)
+	if !ok || !sharing {
+		if !neg {
+			ts.Fatalf("nothing can be shared: %s", awardText(page))
+		}
+		return
+	}
+	status, made, err := visitor(ts).post(`action="/thread/part"`+form, "/thread/part", url.Values{"amount": {args[1]}})
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n", notice(made))
+	if status != 200 != neg {
+		ts.Fatalf("status %d: %s", status, notice(made))
+	}
+	if !neg {
+		ts.Check(os.WriteFile(ts.MkAbs("words"), []byte(element(made, "part-code")), 0o600))
+		ts.Check(os.WriteFile(ts.MkAbs("digits"), []byte(element(made, "part-digits")), 0o600))
+	}
+}
+
 // appeal FILE TEXT appeals against the first refusal in the thread.
 func appealCommand(ts *testscript.TestScript, neg bool, args []string) {
 	postAward(ts, neg, args[0], "/thread/appeal", url.Values{"text": {args[1]}})

@@ -49,11 +49,15 @@ func TestStories(t *testing.T) {
 			"tip":      tipCommand,
 			"thread":   threadCommand,
 			"follow":   followCommand,
+			"proof":    proofCommand,
+			"compare":  compareCommand,
+			"edit":     editCommand,
 			"tell":     tellCommand,
 			"enter":    enterCommand,
 			"join":     joinCommand,
 			"claim":    claimCommand,
 			"appeal":   appealCommand,
+			"part":     partCommand,
 			"vouchers": vouchersCommand,
 			"later":    laterCommand,
 			"nocanary": noCanaryCommand,
@@ -246,6 +250,51 @@ func threadCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if status != 200 != neg {
 		ts.Fatalf("status %d: %s", status, notice(page))
 	}
+}
+
+// proof FILE OUT opens the thread of the code in the file, and saves its proof of the
+// day.
+func proofCommand(ts *testscript.TestScript, neg bool, args []string) {
+	_, page := openThread(ts, args[0])
+	status, proof, err := visitor(ts).post(page, "/thread/proof", nil)
+	if neg {
+		if err == nil {
+			ts.Fatalf("the thread offers a proof")
+		}
+		return
+	}
+	ts.Check(err)
+	if status != 200 {
+		ts.Fatalf("status %d: %s", status, notice(proof))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(proof), 0o600))
+}
+
+// compare CHECKED MANIFEST compares the hashes that verify-proof has printed with those
+// of an export.
+func compareCommand(ts *testscript.TestScript, neg bool, args []string) {
+	manifest := ts.ReadFile(args[1])
+	found := 0
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		if words := strings.Fields(line); len(words) == 2 && (words[0] == "event-1.note" || words[0] == "message-1.age") {
+			if !strings.Contains(manifest, words[1]+"  "+words[0]+"\n") {
+				ts.Fatalf("%s is another one in the export", words[0])
+			}
+			found++
+		}
+	}
+	if found != 2 {
+		ts.Fatalf("%d hashes are compared", found)
+	}
+}
+
+// edit FILE OUT OLD NEW writes the file with one text in the place of another.
+func editCommand(ts *testscript.TestScript, neg bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if strings.Count(text, args[2]) != 1 {
+		ts.Fatalf("%s has %q %d times", args[0], args[2], strings.Count(text, args[2]))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Replace(text, args[2], args[3], 1)), 0o600))
 }
 
 // progress is what a thread's page says of the case.

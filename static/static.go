@@ -1,9 +1,11 @@
 // Package static holds what is shown and not computed: page templates, the
 // style sheet, the languages and the default site. An operator's folder site/
-// overrides the default site, file by file.
+// overrides the default site, file by file: site.toml says how it looks and whom
+// it names, channels.toml what can be reported, pages/NAME.TAG.md are its texts.
 //
 // A language is a file lang/TAG.toml, TAG being its BCP 47 tag; nothing else
-// names it. Its keys are those of lang/en.toml, which a test compares.
+// names it. Its keys are those of lang/en.toml, which a test compares. The default
+// site is written in each: its channels, and its texts.
 package static
 
 import (

@@ -320,6 +320,8 @@ func TestEveryDefaultChannelIsWrittenInEveryLanguage(t *testing.T) {
 			ID       string            `toml:"id"`
 			Title    map[string]string `toml:"title"`
 			Guidance map[string]string `toml:"guidance"`
+			Proof    bool              `toml:"proof"`
+			Kind     string            `toml:"kind"`
 		} `toml:"channel"`
 	}
 	decode(t, static.Site("no such folder"), "channels.toml", &site)

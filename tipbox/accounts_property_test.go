@@ -51,6 +51,10 @@ type ledgerAward struct {
 	choice   string
 	granted  string // days
 	claimed  string
+
+	code  *receipt.Code // that claims it
+	of    *ledgerAward  // that it is a part of, or nil
+	parts int           // that it was shared in
 }
 
 func (l *ledger) month() string { return l.o.Service.Today()[:7] }
@@ -129,7 +133,7 @@ func (l *ledger) propose(rt *rapid.T) {
 	}
 	l.o.Act("alice", t.id, award(t.base, amount/100, amount/100, rate))
 	t.awarded += amount
-	a := &ledgerAward{tip: t, amount: amount, state: "proposed", votes: tipbox.VotesNeeded(s, t.awarded)}
+	a := &ledgerAward{tip: t, code: t.code, amount: amount, state: "proposed", votes: tipbox.VotesNeeded(s, t.awarded)}
 	a.number = lastAward(l.t, l.o, t.id).Number
 	l.awards = append(l.awards, a)
 }
@@ -179,21 +183,50 @@ func (l *ledger) refuse(rt *rapid.T) {
 
 func (l *ledger) appeal(rt *rapid.T) {
 	a := l.pick(rt, "refused")
-	if slices.ContainsFunc(l.awards, func(b *ledgerAward) bool { return b.tip == a.tip && b.number > a.number }) {
+	if slices.ContainsFunc(l.awards, func(b *ledgerAward) bool { return b.tip == a.tip && b.number > a.number && b.of == nil }) {
 		rt.Skip("there was another since")
 	}
-	if err := l.o.Service.Appeal(ctx, a.tip.code, a.number, "en", "but"); err != nil {
+	if err := l.o.Service.Appeal(ctx, a.code, a.number, "en", "but"); err != nil {
 		rt.Fatal(err)
 	}
 	a.state = "appealed"
 	a.tip.awarded += a.amount
 }
 
+// share makes a part of one that is granted.
+func (l *ledger) share(rt *rapid.T) {
+	a, all := l.pick(rt, "granted"), 0
+	for _, b := range l.awards {
+		if b.tip == a.tip && b.of != nil {
+			all++
+		}
+	}
+	if a.of != nil || a.amount <= 100_00 || all == tipbox.MaxParts {
+		rt.Skip("it cannot be shared")
+	}
+	amount := rapid.Int64Range(1, a.amount/100_00-1).Draw(rt, "hundreds") * 100_00
+	code, err := l.o.Service.Part(ctx, a.code, a.number, a.parts+1, amount)
+	if l.expired(a) != "" {
+		if !errors.Is(err, tipbox.ErrClaim) {
+			rt.Fatalf("shared after the window: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		rt.Fatal(err)
+	}
+	a.parts++
+	a.amount -= amount
+	l.awards = append(l.awards, &ledgerAward{
+		tip: a.tip, number: lastAward(l.t, l.o, a.tip.id).Number, amount: amount, state: "granted", granted: a.granted, code: code, of: a,
+	})
+}
+
 func (l *ledger) claim(rt *rapid.T) {
 	a := l.pick(rt, "granted")
 	c := tipbox.Claim{Award: a.number, Details: "here", Charity: "library"}
 	c.Choice = rapid.SampledFrom([]string{tipbox.ClaimVoucher, tipbox.ClaimVoucher, tipbox.ClaimDetails, tipbox.ClaimCharity, tipbox.ClaimWaive}).Draw(rt, "choice")
-	err := l.o.Service.Claim(ctx, a.tip.code, c)
+	err := l.o.Service.Claim(ctx, a.code, c)
 	if l.expired(a) != "" {
 		if !errors.Is(err, tipbox.ErrClaim) {
 			rt.Fatalf("claimed after the window: %v", err)
@@ -218,7 +251,7 @@ func (l *ledger) issue(rt *rapid.T) {
 		return
 	}
 	a.state = "issued"
-	vouchers, err := l.o.Service.Vouchers(ctx, a.tip.code, a.number)
+	vouchers, err := l.o.Service.Vouchers(ctx, a.code, a.number)
 	if err != nil {
 		rt.Fatal(err)
 	}
@@ -417,10 +450,11 @@ func (l *ledger) check(rt *rapid.T) {
 	}
 }
 
-// TestAccountsAddUp plays random histories of rewards and keeps accounts of its own.
-func TestAccountsAddUp(t *testing.T) {
-	// A few long histories: see TestThreadsAreWhatWasSaid.
-	for name, few := range map[string]string{"rapid.checks": "8", "rapid.steps": "120"} {
+// shortRapid has few histories of so many steps, if nothing else was asked for: see
+// TestThreadsAreWhatWasSaid.
+func shortRapid(t *testing.T, checks, steps string) {
+	t.Helper()
+	for name, few := range map[string]string{"rapid.checks": checks, "rapid.steps": steps} {
 		if f := flag.Lookup(name); f.Value.String() == f.DefValue || name == "rapid.checks" && f.Value.String() == "12" {
 			before := f.Value.String()
 			if err := flag.Set(name, few); err != nil {
@@ -429,13 +463,18 @@ func TestAccountsAddUp(t *testing.T) {
 			t.Cleanup(func() { flag.Set(name, before) })
 		}
 	}
+}
+
+// TestAccountsAddUp plays random histories of rewards and keeps accounts of its own.
+func TestAccountsAddUp(t *testing.T) {
+	shortRapid(t, "8", "120")
 	rapid.Check(t, func(rt *rapid.T) {
 		l := &ledger{t: t, rt: rt, o: tipboxtest.New(t, tipboxtest.Config{}), vouchers: make(map[string]int), payouts: make(map[string]int64), signed: make(map[string]bool)}
 		l.o.Rewards()
 		l.tip(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"tip": l.tip, "propose": l.propose, "approve": l.approve, "grant": l.grant, "refuse": l.refuse, "appeal": l.appeal,
-			"claim": l.claim, "claim more": l.claim, "issue": l.issue, "pay": l.pay, "pay more": l.pay, "pay again": l.payAgain, "pay out": l.payOut,
+			"share": l.share, "claim": l.claim, "claim more": l.claim, "issue": l.issue, "pay": l.pay, "pay more": l.pay, "pay again": l.payAgain, "pay out": l.payOut,
 			"wait": l.wait, "erase": l.erase, "": l.check,
 		})
 	})

@@ -31,7 +31,8 @@ type AwardLine struct {
 	Claimed  string     `json:"claimed,omitempty"`
 	Issued   string     `json:"issued,omitempty"`
 	Choice   string     `json:"choice,omitempty"`
-	Votes    int        `json:"votes"` // approvers that it takes
+	Of       int        `json:"of,omitempty"` // the award that it is a part of
+	Votes    int        `json:"votes"`        // approvers that it takes
 	Approved []string   `json:"approved,omitempty"`
 	Lacking  int        `json:"lacking,omitempty"` // approvers that the roster lacks for it to be granted
 
@@ -43,7 +44,7 @@ func (c *Case) awardLines(left []string) (lines []AwardLine) {
 	for _, a := range c.Awards {
 		line := AwardLine{
 			Number: a.Number, State: a.State, Schedule: a.Terms.Schedule, Currency: a.Terms.Currency, Amount: a.Terms.Amount,
-			Granted: a.Granted, ClaimBy: c.ClaimBy(a), Claimed: a.Claimed, Issued: a.Issued, Votes: a.Votes, Approved: append([]string(nil), a.Approved...),
+			Granted: a.Granted, ClaimBy: c.ClaimBy(a), Claimed: a.Claimed, Issued: a.Issued, Of: a.Of, Votes: a.Votes, Approved: append([]string(nil), a.Approved...),
 		}
 		if line.deciding() && !line.ToIssue() {
 			line.Lacking = max(0, a.Votes-len(a.Approved)-len(c.deciders(a, left)))

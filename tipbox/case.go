@@ -256,7 +256,10 @@ func (c *Case) apply(e *Event) error {
 	case ActionMessage:
 		c.resume(e.Day)
 		return nil
-	case ActionAppeal, ActionClaim:
+	case ActionAppeal, ActionClaim, ActionPart:
+		if e.void != "" {
+			return against(RuleKey, "%s", e.void)
+		}
 		if !c.unsure(e.Award) {
 			if err := c.checkAward(e); err != nil {
 				return err

@@ -34,6 +34,7 @@ func (s *Service) Check(ctx context.Context) (*Report, error) {
 	c := &checker{
 		s: s, named: make(map[string]bool), tips: make(map[string]bool), lines: make(map[store.Key]bool),
 		erased: make(map[string]bool), unclear: make(map[string]bool),
+		boxes: make(map[store.Key]bool), unread: make(map[string]bool),
 	}
 	c.report.Orphans, c.report.Problems = []string{}, []string{} // lists also in JSON
 	s.installing.Lock()
@@ -58,6 +59,8 @@ type checker struct {
 	report  Report
 	named   map[string]bool    // blobs that an event names
 	tips    map[string]bool    // ids
+	boxes   map[store.Key]bool // mailboxes that a tip's record names
+	unread  map[string]bool    // ids of tips whose record is damaged
 	lines   map[store.Key]bool // that lead to a tip
 	erased  map[string]bool    // ids whose erasure is not done
 	unclear map[string]bool    // ids of tips of which it cannot be told which blobs they name
@@ -76,8 +79,15 @@ func (c *checker) checkTips(ctx context.Context) error {
 		t, err := decodeTip(rec)
 		if err != nil {
 			c.problem("tip %s: nobody can open it: %v", id, err)
-			c.unclear[id] = true
+			c.unclear[id], c.unread[id] = true, true
 			return nil
+		}
+		c.boxes[t.Box] = true
+		for _, key := range t.Parts {
+			c.boxes[key] = true
+			if box, err := c.s.cfg.Store.Get(ctx, key); err != nil || !strings.HasPrefix(string(box.Value), id+"/") {
+				c.problem("tip %s: the mailbox %s of a part of an award is damaged, missing or leads elsewhere: who has its code cannot come back", id, key)
+			}
 		}
 		if box, err := c.s.cfg.Store.Get(ctx, t.Box); err != nil || string(box.Value) != id {
 			c.problem("tip %s: its mailbox is damaged, missing or leads elsewhere: its source cannot come back", id)
@@ -133,8 +143,20 @@ func (c *checker) checkThread(ctx context.Context, id string, t *tipRecord) erro
 			continue
 		}
 		c.checkEvent(ctx, e)
+		if e.Action == ActionPart {
+			c.checkPart(ctx, t, e)
+		}
 	}
 	return nil
+}
+
+// checkPart checks that the mailbox of a part leads to it.
+func (c *checker) checkPart(ctx context.Context, t *tipRecord, e *Event) {
+	if !slices.Contains(t.Parts, e.Part.box()) {
+		c.problem("tip %s: part %d is not in its record", e.Tip, e.Number)
+	} else if box, err := c.s.cfg.Store.Get(ctx, e.Part.box()); err == nil && !bytes.Equal(box.Value, partValue(e.Tip, e.Number)) {
+		c.problem("tip %s: the mailbox of part %d leads elsewhere", e.Tip, e.Number)
+	}
 }
 
 func (c *checker) checkEvent(ctx context.Context, e *Event) {
@@ -200,18 +222,15 @@ func (c *checker) checkErasures(ctx context.Context) error {
 	})
 }
 
-// checkIndexes checks that mailboxes and inbox lines are one to a tip.
+// checkIndexes checks that mailboxes and inbox lines are those that tips have.
 func (c *checker) checkIndexes(ctx context.Context) error {
-	boxes := make(map[string]bool)
-	err := c.s.each(ctx, "box/", func(rec store.Record) error {
+	err := c.s.each(ctx, prefixBox, func(rec store.Record) error {
 		if rec.Err != nil {
 			return nil // see checkAll
 		}
-		id := string(rec.Value)
-		if !c.tips[id] || boxes[id] {
-			c.problem("record %s leads to tip %.40q, which is missing or has another mailbox", rec.Key, id)
+		if id, _, err := boxLeads(rec); err != nil || !c.tips[id] || !c.boxes[rec.Key] && !c.unread[id] {
+			c.problem("record %s leads to tip %.40q, which is missing or has another mailbox", rec.Key, string(rec.Value))
 		}
-		boxes[id] = true
 		return nil
 	})
 	if err != nil {
@@ -251,6 +270,10 @@ func (c *checker) checkAll(ctx context.Context) error {
 		case "form":
 			var key formKey
 			if err := decode(rec, &key); err != nil {
+				c.problem("%v", err)
+			}
+		case "visit":
+			if err := checkVisit(rec); err != nil {
 				c.problem("%v", err)
 			}
 		case "payout":

@@ -29,9 +29,9 @@ type Claim struct {
 // MaxDetails is the most characters of payment details.
 const MaxDetails = 2000
 
-// Claim claims an award of the thread that the code opens. When it returns nil
-// the claim is durable. The same claim made twice is one. One that was made can be
-// corrected or replaced as far as ThreadAward.Again says. Errors: ErrClaim,
+// Claim claims an award of the thread that the code opens, or the part that it is
+// for. When it returns nil the claim is durable. The same claim made twice is one. One
+// that was made can be corrected or replaced as far as ThreadAward.Again says. Errors: ErrClaim,
 // ErrEmpty, ErrTooLong, ErrNoThread, ErrConflict, or the store's.
 func (s *Service) Claim(ctx context.Context, code *receipt.Code, claim Claim) error {
 	defer s.brief()()
@@ -169,7 +169,7 @@ func (s *Service) Appeal(ctx context.Context, code *receipt.Code, award int, lan
 
 // sourceEvent appends an event about an award, signed by the code. Compose fills
 // the event in, and returns what is written with it and what it seals. Once tells
-// claims apart.
+// claims and parts apart.
 func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Action, award int, once string,
 	compose func(*Case, *Award, *Event, *loadedTip) ([]store.Change, []byte, error)) error {
 	key, err := roster.SigningKeyFrom(SourceName, code.SigningKey())
@@ -177,7 +177,7 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 		return err
 	}
 	for range tries {
-		id, _, _, err := s.find(ctx, code)
+		id, part, _, _, err := s.findBox(ctx, code.Locator())
 		if err != nil {
 			return err
 		}
@@ -190,11 +190,11 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 		}
 		current := s.Roster()
 		kase := foldCase(c.events, t.Channel, current)
-		a := kase.award(award)
+		a := kase.own(award, part)
 		if a == nil {
-			return fmt.Errorf("there is no award %d: %w", award, ErrClaim)
+			return fmt.Errorf("there is no award %d for this code: %w", award, ErrClaim)
 		}
-		if done(a, action, once) && !s.lost(kase, a) {
+		if done(kase, a, action, once) && !s.lost(kase, a) {
 			return nil // sent twice
 		}
 		if a.Claim != nil && action == ActionClaim && !s.again(kase, a) {
@@ -218,7 +218,7 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 		if err := kase.sure(e); err != nil {
 			return fmt.Errorf("%w: %w", ErrClaim, err)
 		}
-		if action == ActionClaim && kase.Expired(a, s.Today()) {
+		if action != ActionAppeal && kase.Expired(a, s.Today()) {
 			return fmt.Errorf("the award was to be claimed by %s: %w", kase.ClaimBy(a), ErrClaim)
 		}
 		if err := kase.apply(e); err != nil {
@@ -244,7 +244,10 @@ func (s *Service) sourceEvent(ctx context.Context, code *receipt.Code, action Ac
 }
 
 // done reports whether the source has done just that to the award already.
-func done(a *Award, action Action, once string) bool {
+func done(kase *Case, a *Award, action Action, once string) bool {
+	if action == ActionPart {
+		return slices.ContainsFunc(kase.parts(a), func(part *Award) bool { return part.Part.asked() == once })
+	}
 	return action == ActionClaim && a.Claim != nil && a.once == once || action == ActionAppeal && a.State == AwardAppealed
 }
 
@@ -319,7 +322,7 @@ func lasting(r *roster.Roster, award *AwardTerms, day string) string {
 // ones at every call.
 func (s *Service) Vouchers(ctx context.Context, code *receipt.Code, award int) ([]*voucher.Voucher, error) {
 	defer s.brief()()
-	id, _, _, err := s.find(ctx, code)
+	id, part, _, _, err := s.findBox(ctx, code.Locator())
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +330,7 @@ func (s *Service) Vouchers(ctx context.Context, code *receipt.Code, award int) (
 	if err != nil {
 		return nil, err
 	}
-	a := foldCase(c.events, t.Channel, s.Roster()).award(award)
+	a := foldCase(c.events, t.Channel, s.Roster()).own(award, part)
 	if a == nil || a.State != AwardIssued {
 		return nil, fmt.Errorf("award %d is not issued: %w", award, ErrClaim)
 	}

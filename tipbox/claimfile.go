@@ -25,6 +25,10 @@ type ClaimFile struct {
 	Before string      `json:"before"` // SHA-256 of the note before that, hex; "" if none can follow
 	Day    string      `json:"day"`    // its day
 	Awards []ClaimLine `json:"awards"`
+
+	// Of the code of a part: what made it, and who signed that. See openPart.
+	Source string `json:"source,omitempty"` // the tip's source's verifier key
+	Part   string `json:"part,omitempty"`   // the note of the event
 }
 
 // A ClaimRequest is what a source's own tool asks: for the ClaimFile of the thread
@@ -57,7 +61,7 @@ type ClaimLine struct {
 // locator. ErrNoThread if there is none.
 func (s *Service) Claims(ctx context.Context, locator [32]byte) (*ClaimFile, error) {
 	defer s.brief()()
-	t, c, err := s.openBox(ctx, locator)
+	t, c, part, err := s.openBox(ctx, locator)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +70,14 @@ func (s *Service) Claims(ctx context.Context, locator [32]byte) (*ClaimFile, err
 	if next, err := c.next(ActionClaim, file.Today); err == nil { // else there is still something to be read
 		file.Number, file.Before, file.Day = next.Number, next.Before, next.Day
 	}
-	for _, shown := range s.awards(kase) {
+	if part != 0 {
+		note, err := s.cfg.Store.Get(ctx, keyEvent(c.tip, part))
+		if _, lost := kase.partOf(c.tip, part); err != nil || lost != nil {
+			return nil, errors.Join(err, lost)
+		}
+		file.Source, file.Part = t.Source, string(note.Value)
+	}
+	for _, shown := range s.awards(kase, part) {
 		a := kase.award(shown.Number)
 		line := ClaimLine{
 			Number: a.Number, State: a.State, Schedule: a.Terms.Schedule, Currency: a.Terms.Currency, Amount: a.Terms.Amount,
@@ -88,9 +99,18 @@ func (s *Service) ClaimSigned(ctx context.Context, locator [32]byte, note, detai
 	if len(note) > maxNote || len(details) > maxSealed {
 		return fmt.Errorf("claim of %d bytes: %w", len(note)+len(details), ErrTooLong)
 	}
-	t, c, err := s.openBox(ctx, locator)
+	t, c, part, err := s.openBox(ctx, locator)
 	if err != nil {
 		return err
+	}
+	current, source := s.Roster(), t.Source
+	kase := foldCase(c.events, t.Channel, current)
+	if part != 0 {
+		a, err := kase.partOf(c.tip, part)
+		if err != nil {
+			return err
+		}
+		source = a.Part.Verifier
 	}
 	e, err := parseEvent(note)
 	if err != nil {
@@ -99,7 +119,7 @@ func (s *Service) ClaimSigned(ctx context.Context, locator [32]byte, note, detai
 	if e.Action != ActionClaim || len(e.Files) > 0 || e.Once != "" {
 		return fmt.Errorf("this is for claims: %w", ErrInvalid)
 	}
-	if _, err := roster.Verify(note, t.Source); err != nil || e.By != SourceName {
+	if _, err := roster.Verify(note, source); err != nil || e.By != SourceName {
 		return fmt.Errorf("the claim is not signed by this thread's source: %w", ErrInvalid)
 	}
 	if slices.Contains(c.hashes, hash(note)) {
@@ -112,11 +132,9 @@ func (s *Service) ClaimSigned(ctx context.Context, locator [32]byte, note, detai
 	if e.Number != want.Number || e.Before != want.Before || e.Day != want.Day {
 		return ErrConflict
 	}
-	current := s.Roster()
-	kase := foldCase(c.events, t.Channel, current)
-	a := kase.award(e.Award)
+	a := kase.own(e.Award, part)
 	if a == nil {
-		return fmt.Errorf("there is no award %d: %w", e.Award, ErrClaim)
+		return fmt.Errorf("there is no award %d for this code: %w", e.Award, ErrClaim)
 	}
 	if err := kase.sure(e); err != nil {
 		return fmt.Errorf("%w: %w", ErrClaim, err)
@@ -154,21 +172,22 @@ func (s *Service) ClaimSigned(ctx context.Context, locator [32]byte, note, detai
 	return err
 }
 
-// openBox loads the thread whose mailbox has that locator. What is wrong with it is
+// openBox loads the thread whose mailbox has that locator, and the number of the part
+// if that is of one. What is wrong with it is
 // never ErrInvalid, which here is of what was sent.
-func (s *Service) openBox(ctx context.Context, locator [32]byte) (*loadedTip, *chain, error) {
-	id, _, _, err := s.findBox(ctx, locator)
+func (s *Service) openBox(ctx context.Context, locator [32]byte) (*loadedTip, *chain, int, error) {
+	id, part, _, _, err := s.findBox(ctx, locator)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	t, c, err := s.loadChain(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil, nil, ErrNoThread // erased meanwhile
+		return nil, nil, 0, ErrNoThread // erased meanwhile
 	case errors.Is(err, ErrInvalid):
-		return nil, nil, fmt.Errorf("%w: %v", store.ErrCorrupt, err)
+		return nil, nil, 0, fmt.Errorf("%w: %v", store.ErrCorrupt, err)
 	}
-	return t, c, err
+	return t, c, part, err
 }
 
 // checkClaimed checks what the server would have made itself: that the vouchers can be
@@ -217,7 +236,14 @@ func OpenClaims(file *ClaimFile, code *receipt.Code, root, today string) (*Claim
 	if err != nil {
 		return nil, err
 	}
-	if seal.TipID(file.Key, key.Verifier()) != file.Tip {
+	source := key.Verifier()
+	if file.Part != "" {
+		if err := file.openPart(key.Verifier(), code); err != nil {
+			return nil, err
+		}
+		source = file.Source
+	}
+	if seal.TipID(file.Key, source) != file.Tip {
 		return nil, fmt.Errorf("the thread is another's: %w", ErrInvalid)
 	}
 	r, err := roster.Open([]byte(file.Roster), root, roster.Mark{})
@@ -241,6 +267,25 @@ func OpenClaims(file *ClaimFile, code *receipt.Code, root, today string) (*Claim
 		}
 	}
 	return &Claims{Awards: file.Awards, Roster: r, file: file, code: code, key: key, root: root}, nil
+}
+
+// openPart checks that the tip's source has made the code's part, and that it is what
+// the file shows.
+func (file *ClaimFile) openPart(verifier string, code *receipt.Code) error {
+	if _, err := roster.Verify([]byte(file.Part), file.Source); err != nil {
+		return fmt.Errorf("the part is not signed by the tip's source: %w", ErrInvalid)
+	}
+	e, err := parseEvent([]byte(file.Part))
+	if err != nil {
+		return err
+	}
+	if e.Action != ActionPart || e.Tip != file.Tip || e.Part.Verifier != verifier || e.Part.Box != boxHash(code.Locator()) {
+		return fmt.Errorf("the part is another's: %w", ErrInvalid)
+	}
+	if len(file.Awards) != 1 || file.Awards[0].Number != e.Number || file.Awards[0].Amount != e.Part.Amount {
+		return fmt.Errorf("the part is %d, and another is shown: %w", e.Number, ErrInvalid)
+	}
+	return nil
 }
 
 // Award is the one of that number, or nil.

@@ -14,7 +14,7 @@ import (
 
 // Erasing takes a tip away in steps, none of which can be undone:
 //
-//  1. one Apply removes the mailbox, the keyslots, the inbox line and the tip's
+//  1. one Apply removes the mailboxes, the keyslots, the inbox line and the tip's
 //     record, and leaves an erasure in their place. From here on nobody opens
 //     the tip: its key is gone, and the code looks like one never given out.
 //     Unless its source erased it unread, a figure of it stays, under a random key,
@@ -149,6 +149,9 @@ func (s *Service) erase(ctx context.Context, id string, t *loadedTip, e erasure)
 		store.Delete(keySlots(id)),
 		store.Create(keyErased(id), encode(e)),
 	)
+	for _, box := range t.Parts {
+		changes = append(changes, store.Delete(box))
+	}
 	if e.By != SourceName {
 		changes = append(changes, store.Create(prefixFigure+store.Key(randomID(figureIDLength)), encode(t.figure(s.Today()))))
 	}

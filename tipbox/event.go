@@ -35,7 +35,7 @@ const (
 
 // An Event is one entry of a tip's append-only list. It is stored as a signed
 // note whose text is "tipbox event v1" and the event as JSON; the signature is
-// by the source's key (named "source") or by a member's.
+// by the source's key or that of a part (named "source") or by a member's.
 type Event struct {
 	Tip    string      `json:"tip"`
 	Number int         `json:"number"` // from 1
@@ -55,6 +55,7 @@ type Event struct {
 	Award      int         `json:"award,omitempty"`      // of what is done to an award: its number
 	Terms      *AwardTerms `json:"terms,omitempty"`      // ActionAward
 	Claim      *ClaimTerms `json:"claim,omitempty"`      // ActionClaim
+	Part       *PartTerms  `json:"part,omitempty"`       // ActionPart
 	Signatures [][]byte    `json:"signatures,omitempty"` // ActionIssue: of its vouchers, blind
 
 	Member string `json:"member,omitempty"` // ActionGrant: a member's name
@@ -84,7 +85,7 @@ const SourceName = "source"
 // From is FromSource or FromDesk.
 func (e *Event) From() string {
 	switch e.Action {
-	case ActionTip, ActionMessage, ActionAppeal, ActionClaim:
+	case ActionTip, ActionMessage, ActionAppeal, ActionClaim, ActionPart:
 		return FromSource
 	}
 	return FromDesk
@@ -93,7 +94,7 @@ func (e *Event) From() string {
 // bare reports whether events of the action have no sealed message.
 func bare(a Action) bool {
 	switch a {
-	case ActionErase, ActionGrant, ActionClaim, ActionApprove, ActionIssue:
+	case ActionErase, ActionGrant, ActionClaim, ActionPart, ActionApprove, ActionIssue:
 		return true
 	}
 	return false
@@ -137,6 +138,9 @@ type keyring struct {
 	channel string         // the tip's
 	roster  *roster.Roster // the members'
 
+	parts map[int]string // the keys of awards' parts that the chain has named, by their numbers
+	lost  []int          // the numbers of its entries that are lost
+
 	// checked says that signatures were checked before, as the server does before
 	// it appends: what was signed is only looked at for whether it is void.
 	checked bool
@@ -148,7 +152,7 @@ type keyring struct {
 // event is not forged, but void.
 func (k keyring) verify(e *Event, signed []byte) error {
 	if e.From() == FromSource {
-		return k.verifyBy(e, signed, k.source)
+		return k.verifySource(e, signed)
 	}
 	err := fmt.Errorf("event %d: %.20q of %s by %.40q, who is no member: %w", e.Number, e.Action, e.Day, e.By, ErrInvalid)
 	for _, m := range entitled(k.roster, e, k.channel) {
@@ -289,6 +293,9 @@ func readChain(tip string, notes [][]byte, head string, keys *keyring) (*chain, 
 	for i, signed := range notes {
 		if signed == nil {
 			c.lose()
+			if keys != nil {
+				keys.lost = append(keys.lost, i+1)
+			}
 			continue
 		}
 		e, err := parseEvent(signed)
@@ -304,6 +311,9 @@ func readChain(tip string, notes [][]byte, head string, keys *keyring) (*chain, 
 		}
 		if err != nil {
 			return nil, fmt.Errorf("tip %s: entry %d: %w", tip, i+1, err)
+		}
+		if keys != nil {
+			keys.learn(e)
 		}
 	}
 	if len(c.events) == 0 {

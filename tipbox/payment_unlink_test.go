@@ -207,7 +207,8 @@ func TestWhatIsStoredJoinsNoPaymentToATip(t *testing.T) {
 	blobs := o.Stored()
 	var all []*voucher.Voucher
 	for _, c := range sources {
-		c.fetch(t, o) // who comes for vouchers leaves no trace
+		c.fetch(t, o)                  // who comes for vouchers leaves no trace
+		lastUsed(t, o.Service, c.code) // nor does who opens the thread, on that day
 		all = append(all, c.vouchers...)
 	}
 	if !same(stored(t, o, false, "paid/"), rest) || len(stored(t, o, true, "paid/")) > 0 {
@@ -232,6 +233,24 @@ func TestWhatIsStoredJoinsNoPaymentToATip(t *testing.T) {
 			t.Errorf("%s has changed", name)
 		}
 	}
+
+	// On the next day it is written how many came, and nothing of whose payments and
+	// tips those are.
+	o.Clock.Advance(aDay)
+	flush(t, o.Service, false)
+	if !same(stored(t, o, true, "paid/"), payments) {
+		t.Fatal("that sources came changes a payment")
+	}
+	withVisits := stored(t, o, false, "paid/")
+	maps.DeleteFunc(withVisits, func(key store.Key, _ store.Record) bool { return strings.HasPrefix(string(key), "visit/") })
+	if !same(withVisits, rest) {
+		t.Fatal("that sources came changes what is stored of tips")
+	}
+	var codes []*receipt.Code
+	for _, c := range sources {
+		codes = append(codes, c.code)
+	}
+	checkVisits(t, o, len(sources), codes)
 
 	// The fields that payments share with the rest tell denomination and day.
 	tips := look(rest)

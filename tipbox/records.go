@@ -3,9 +3,7 @@ package tipbox
 import (
 	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base32"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,7 +22,8 @@ import (
 //	slots/ID            seal.Keyslots
 //	event/ID/NNNNNN     a signed note: see Event
 //	sealed/ID/NNNNNN    the age file that the event of that number names
-//	box/HASH            the ID of the tip whose mailbox locator has that hash
+//	box/HASH            the ID of the tip whose mailbox locator has that hash; if it
+//	                    is of a part of an award, with "/" and the part's number
 //	inbox/CHANNEL/D/ID  InboxItem; D orders by the last news, newest first
 //	over/CHANNEL/D/ID   the same, of a case that is declined or closed
 //	state/CHANNEL/STATE/D/ID  empty: a tip whose case is in that state
@@ -36,6 +35,7 @@ import (
 //	paid/KEY            a signed note: see Payment; KEY is of a voucher or payout
 //	erased/ID           erasure: who erased that tip
 //	form/ID             formKey
+//	visit/HASH          the year, and sealed the last two days on which a code was used: see visit.go
 //	meta/roster         roster.Mark of the newest roster installed
 //	meta/tips           what all tips' records are derived by: see Service.Derive
 //	meta/sequence       up to which number all are taken: see sequence
@@ -48,6 +48,7 @@ const (
 	prefixForm        = store.Key("form/")
 	prefixTip         = store.Key("tip/")
 	prefixAward       = store.Key("award/")
+	prefixBox         = store.Key("box/")
 	prefixErased      = store.Key("erased/")
 	keySequence       = store.Key("meta/sequence")
 	prefixCompact     = store.Key("meta/compact/")
@@ -55,6 +56,7 @@ const (
 	prefixPayout      = store.Key("payout/")
 	prefixPaid        = store.Key("paid/")
 	prefixAwardFigure = store.Key("meta/award/")
+	prefixVisit       = store.Key("visit/")
 )
 
 func keyTip(id string) store.Key           { return prefixTip + store.Key(id) }
@@ -141,10 +143,9 @@ func inboxTip(k store.Key) string { return string(k[strings.LastIndexByte(string
 func keyErased(id string) store.Key { return prefixErased + store.Key(id) }
 
 // keyBox names a mailbox. The locator itself is never stored.
-func keyBox(locator [32]byte) store.Key {
-	sum := sha256.Sum256(locator[:])
-	return store.Key("box/" + hex.EncodeToString(sum[:]))
-}
+func keyBox(locator [32]byte) store.Key { return prefixBox + store.Key(boxHash(locator)) }
+
+func boxHash(locator [32]byte) string { return hash(locator[:]) }
 
 func number(n int) store.Key { return store.Key(fmt.Sprintf("%06d", n)) }
 
@@ -182,6 +183,8 @@ type tipRecord struct {
 	ReplyBytes   int `json:"reply_bytes"`             // of the desk's sealed messages, likewise
 	AwardEntries int `json:"award_entries,omitempty"` // entries about awards
 	AwardBytes   int `json:"award_bytes,omitempty"`   // of their sealed messages
+
+	Parts []store.Key `json:"parts,omitempty"` // the mailboxes of awards' parts
 
 	// Derived from the events: see Case.
 	State   State       `json:"state"`

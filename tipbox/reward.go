@@ -20,6 +20,7 @@ const (
 	ActionRefuse  Action = "refuse"  // by an approver: against it, and tells the source why
 	ActionAppeal  Action = "appeal"  // by the source: has other approvers look at a refusal, once
 	ActionClaim   Action = "claim"   // by the source: takes the award, waives it or gives it away
+	ActionPart    Action = "part"    // by the source: makes a part of it an award with a code of its own
 	ActionInform  Action = "inform"  // by an investigator: shows the reasons to approvers who came later
 	ActionIssue   Action = "issue"   // by an approver: signs the vouchers that were claimed, blindly, or orders the payout
 )
@@ -115,6 +116,11 @@ type Award struct {
 	Refused  []string    `json:"refused,omitempty"`  // by whom, ever
 	Final    bool        `json:"final,omitempty"`    // refused for good
 	Claim    *ClaimTerms `json:"claim,omitempty"`
+
+	// Of is the number of the award that this is a part of, or 0, and Part what the
+	// event said that made it. Its Terms have no Total: that is counted there.
+	Of   int        `json:"of,omitempty"`
+	Part *PartTerms `json:"part,omitempty"`
 
 	held       int // days on hold since it was granted
 	signatures [][]byte
@@ -240,7 +246,7 @@ func (c *Case) checkAward(e *Event) error {
 		if a.Final {
 			return against(RuleAward, "the appeal was decided, and there is one")
 		}
-		if slices.ContainsFunc(c.Awards, func(b *Award) bool { return b.Number > a.Number && b.State != AwardRefused }) {
+		if slices.ContainsFunc(c.Awards, func(b *Award) bool { return b.Number > a.Number && b.Of == 0 && b.State != AwardRefused }) {
 			return against(RuleAward, "it was proposed anew since")
 		}
 	case ActionClaim:
@@ -254,6 +260,14 @@ func (c *Case) checkAward(e *Event) error {
 			return against(RuleAward, "the award was to be claimed by %s", c.ClaimBy(a))
 		}
 		return c.checkClaim(e, a)
+	case ActionPart:
+		if err := is(AwardGranted); err != nil {
+			return err
+		}
+		if e.Day > c.sourceDay && c.Expired(a, e.Day) { // as of a claim
+			return against(RuleAward, "the award was to be claimed by %s", c.ClaimBy(a))
+		}
+		return c.checkPart(e, a)
 	}
 	return nil
 }
@@ -415,6 +429,8 @@ func (c *Case) takeAward(e *Event) {
 		default:
 			a.State = AwardPayable
 		}
+	case ActionPart:
+		c.takePart(e, a)
 	case ActionIssue:
 		if a.Issued = e.Day; a.State == AwardPayable {
 			return
@@ -435,7 +451,7 @@ func (c *Case) released(day string) {
 // validateAward checks the form of what an event says of an award.
 func (e *Event) validateAward() error {
 	fail := func(what string) error { return fmt.Errorf("%s: %w", what, ErrInvalid) }
-	about := slices.Contains([]Action{ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionInform, ActionIssue}, e.Action)
+	about := slices.Contains([]Action{ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionPart, ActionInform, ActionIssue}, e.Action)
 	switch {
 	case (e.Action == ActionAward) != (e.Terms != nil):
 		return fail("terms of an award")
@@ -443,12 +459,16 @@ func (e *Event) validateAward() error {
 		return fail("number of an award")
 	case (e.Action == ActionClaim) != (e.Claim != nil):
 		return fail("claim")
+	case (e.Action == ActionPart) != (e.Part != nil):
+		return fail("part")
 	case (e.Action == ActionIssue) != (len(e.Signatures) > 0) || len(e.Signatures) > MaxVouchers:
 		return fail("signatures")
 	case e.Terms != nil:
 		return e.Terms.validate(e.Tip)
 	case e.Claim != nil:
 		return e.Claim.validate()
+	case e.Part != nil:
+		return e.Part.validate()
 	}
 	return nil
 }
@@ -456,13 +476,14 @@ func (e *Event) validateAward() error {
 // MaxSplit is the most tips that share an award.
 const MaxSplit = 20
 
+const maxAwardAmount = 1 << 53 // minor units: exact in every reader of JSON
+
 func (t *AwardTerms) validate(tip string) error {
 	fail := func(what string) error { return fmt.Errorf("award: %s: %w", what, ErrInvalid) }
-	const most = 1 << 53 // exact in every reader of JSON
 	if roster.CheckName(t.Schedule) != nil || len(t.Currency) != 3 || t.Currency != strings.ToUpper(t.Currency) {
 		return fail("schedule or currency")
 	}
-	if t.Amount <= 0 || t.Total < t.Amount || t.Total > most || t.Before < 0 || t.Before > most {
+	if t.Amount <= 0 || t.Total < t.Amount || t.Total > maxAwardAmount || t.Before < 0 || t.Before > maxAwardAmount {
 		return fail("amount")
 	}
 	if len(t.Split) == 1 || len(t.Split) > MaxSplit {
@@ -514,7 +535,7 @@ func validPayout(id string) bool { return ValidTipID(id) }
 
 // aboutAward reports whether the action is about awards.
 func aboutAward(a Action) bool {
-	return slices.Contains([]Action{ActionAward, ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionInform, ActionIssue}, a)
+	return slices.Contains([]Action{ActionAward, ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionPart, ActionInform, ActionIssue}, a)
 }
 
 // unsure reports whether an event is lost that may have been about that award.
@@ -522,7 +543,7 @@ func (c *Case) unsure(award int) bool { return award > 0 && c.lostAt > award }
 
 // sure refuses what is new about an award of which an event may be lost.
 func (c *Case) sure(e *Event) error {
-	if aboutAward(e.Action) && (c.unsure(e.Award) || e.Action == ActionAward && c.torn) {
+	if aboutAward(e.Action) && (c.unsure(e.Award) || (e.Action == ActionAward || e.Action == ActionPart) && c.torn) {
 		return against(RuleAward, "an entry of the case is lost on the server, so nobody can tell how far award %d is: have it restored from a backup", e.Award)
 	}
 	return nil

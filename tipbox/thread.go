@@ -24,7 +24,13 @@ type Thread struct {
 	Read     bool   // a member has fetched it
 	Messages []ThreadMessage
 	Awards   []ThreadAward
+	Proof    bool   // a Proof of it can be had
+	LastUsed string // the last day before today on which the code opened it, "" if none is known
 	Promised
+
+	// Part is the number of the award that the code is for and, if it is not 0, the
+	// only one in Awards; then there is nothing else in the thread.
+	Part int
 }
 
 // Promised is what a source is told of a case: how far it is, which days were
@@ -51,28 +57,62 @@ type ThreadAward struct {
 	Choice   string    // of one that was claimed
 	Again    bool      // it was claimed, and can be claimed anew: details to be corrected, or what cannot be issued or paid any more
 	Lost     bool      // it must be: nobody can pay what was claimed
+
+	Parts    []ThreadAward // those that it was shared in: the Amount is what is left
+	NextPart int           // the index of the next part, or 0 if there cannot be one
 }
 
-// awards are what the source is told of the case's awards: not of those that
-// nobody has decided about.
-func (s *Service) awards(c *Case) (awards []ThreadAward) {
+// awards are what whoever has a code is told of the case's awards: not of those that
+// nobody has decided about, and with the code of a part of nothing but that.
+func (s *Service) awards(c *Case, part int) (awards []ThreadAward) {
+	all := 0
 	for _, a := range c.Awards {
-		schedule := s.Roster().Schedule(a.Terms.Schedule)
-		if a.State == AwardProposed || schedule == nil {
+		if a.Of != 0 {
+			all++
+		}
+	}
+	for _, a := range c.Awards {
+		if c.own(a.Number, part) == nil {
 			continue
 		}
-		t := ThreadAward{
-			Number: a.Number, State: a.State, Amount: a.Terms.Amount, Schedule: schedule,
-			ClaimBy: c.ClaimBy(a), Expired: c.Expired(a, s.Today()), Final: a.Final,
+		t, ok := s.threadAward(c, a)
+		if !ok {
+			continue
 		}
-		t.Warn = t.ClaimBy != "" && !t.Expired && s.Today() >= WarnFrom(schedule, t.ClaimBy)
-		if a.Claim != nil {
-			t.Choice = a.Claim.Choice
-			t.Again, t.Lost = s.again(c, a), s.lost(c, a)
+		if part == 0 {
+			parts := c.parts(a)
+			for _, b := range parts {
+				if shown, ok := s.threadAward(c, b); ok {
+					t.Parts = append(t.Parts, shown)
+				}
+			}
+			if a.State == AwardGranted && !t.Expired && t.Amount > t.Schedule.Unit && all < MaxParts {
+				t.NextPart = 1
+				if len(parts) > 0 {
+					t.NextPart = parts[len(parts)-1].Part.Index + 1
+				}
+			}
 		}
 		awards = append(awards, t)
 	}
 	return awards
+}
+
+func (s *Service) threadAward(c *Case, a *Award) (t ThreadAward, ok bool) {
+	schedule := s.Roster().Schedule(a.Terms.Schedule)
+	if a.State == AwardProposed || schedule == nil {
+		return t, false
+	}
+	t = ThreadAward{
+		Number: a.Number, State: a.State, Amount: a.Terms.Amount, Schedule: schedule,
+		ClaimBy: c.ClaimBy(a), Expired: c.Expired(a, s.Today()), Final: a.Final,
+	}
+	t.Warn = t.ClaimBy != "" && !t.Expired && s.Today() >= WarnFrom(schedule, t.ClaimBy)
+	if a.Claim != nil {
+		t.Choice = a.Claim.Choice
+		t.Again, t.Lost = s.again(c, a), s.lost(c, a)
+	}
+	return t, true
 }
 
 // A ThreadMessage is one entry of a thread.
@@ -85,26 +125,33 @@ type ThreadMessage struct {
 }
 
 // find returns the tip that the code opens, with its record's revision, or
-// ErrNoThread.
+// ErrNoThread. The code of a part opens none.
 func (s *Service) find(ctx context.Context, code *receipt.Code) (id string, t *tipRecord, rev store.Revision, err error) {
-	return s.findBox(ctx, code.Locator())
-}
-
-// findBox is find for whoever knows no more of the code than where its mailbox is.
-func (s *Service) findBox(ctx context.Context, locator [32]byte) (id string, t *tipRecord, rev store.Revision, err error) {
-	box, err := s.cfg.Store.Get(ctx, keyBox(locator))
-	if errors.Is(err, store.ErrNotFound) {
-		return "", nil, 0, ErrNoThread
-	}
-	if err != nil {
-		return "", nil, 0, fmt.Errorf("finding a thread: %w", err)
-	}
-	id = string(box.Value)
-	t, rev, err = s.loadTip(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
+	id, part, t, rev, err := s.findBox(ctx, code.Locator())
+	if err == nil && part != 0 {
 		return "", nil, 0, ErrNoThread
 	}
 	return id, t, rev, err
+}
+
+// findBox returns the tip that the mailbox of a code leads to, and the number of the
+// part of an award if the code is for that alone, else 0.
+func (s *Service) findBox(ctx context.Context, locator [32]byte) (id string, part int, t *tipRecord, rev store.Revision, err error) {
+	box, err := s.cfg.Store.Get(ctx, keyBox(locator))
+	if errors.Is(err, store.ErrNotFound) {
+		return "", 0, nil, 0, ErrNoThread
+	}
+	if err == nil {
+		id, part, err = boxLeads(box)
+	}
+	if err != nil {
+		return "", 0, nil, 0, fmt.Errorf("finding a thread: %w", err)
+	}
+	t, rev, err = s.loadTip(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", 0, nil, 0, ErrNoThread
+	}
+	return id, part, t, rev, err
 }
 
 func (s *Service) loadTip(ctx context.Context, id string) (*tipRecord, store.Revision, error) {
@@ -192,10 +239,11 @@ func (s *Service) loadChain(ctx context.Context, id string) (*loadedTip, *chain,
 	return &loadedTip{t, rev}, c, nil
 }
 
-// Thread opens the thread of a receipt code. ErrNoThread if it opens none.
+// Thread opens the thread of a receipt code, or the part of an award that it is for.
+// ErrNoThread if it opens none.
 func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, error) {
 	defer s.brief()()
-	id, _, _, err := s.find(ctx, code)
+	id, part, _, _, err := s.findBox(ctx, code.Locator())
 	if err != nil {
 		return nil, err
 	}
@@ -203,18 +251,25 @@ func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, erro
 	if err != nil {
 		return nil, err
 	}
+	if part != 0 {
+		kase := foldCase(c.events, t.Channel, s.Roster())
+		if _, err := kase.partOf(id, part); err != nil {
+			return nil, err
+		}
+		return &Thread{Part: part, Awards: s.awards(kase, part)}, nil
+	}
 	reply, err := code.ReplyIdentity()
 	if err != nil {
 		return nil, err
 	}
-	thread := &Thread{Channel: t.Channel, Day: t.Day, Read: t.Read}
+	thread := &Thread{Channel: t.Channel, Day: t.Day, Read: t.Read, Proof: s.OffersProof(t.Channel)}
 	kase := foldCase(c.events, t.Channel, s.Roster())
 	thread.Promised = Promised{
 		kase.State, kase.AcknowledgeBy, kase.Acknowledged, kase.AnswerBy, kase.Answered, kase.Closed,
 	}
-	thread.Awards = s.awards(kase)
+	thread.Awards = s.awards(kase, 0)
 	for _, e := range c.events {
-		if !e.lost && (e.From() == FromDesk && !e.ToSource() || e.Action == ActionClaim) {
+		if !e.lost && (e.From() == FromDesk && !e.ToSource() || e.Action == ActionClaim || e.Action == ActionPart) {
 			continue
 		}
 		m := ThreadMessage{From: e.From(), Day: e.Day, Files: len(e.Files)}
@@ -230,7 +285,8 @@ func (s *Service) Thread(ctx context.Context, code *receipt.Code) (*Thread, erro
 		}
 		thread.Messages = append(thread.Messages, m)
 	}
-	return thread, nil
+	thread.LastUsed, err = s.visit(ctx, code)
+	return thread, err
 }
 
 func (s *Service) openReply(ctx context.Context, e *Event, id age.Identity) (string, error) {
@@ -369,6 +425,8 @@ func (s *Service) appending(t *loadedTip, e *Event, note, sealed []byte, kase *C
 	changed.Head = hash(note)
 	changed.Files += len(e.Files)
 	switch {
+	case e.Action == ActionPart: // for nobody yet
+		changed.Parts = append(slices.Clone(changed.Parts), e.Part.box())
 	case e.From() == FromSource && !aboutAward(e.Action): // else it is for approvers
 		changed.From, changed.News = FromSource, e.Day
 	case e.ToSource():

@@ -14,6 +14,9 @@
 //     before. The server checks the chain before it appends, and a member's
 //     tool checks it again with the same code ([OpenTip]).
 //   - Days, never times. No address, no name of a client, ever enters here.
+//   - A source is told on which day the receipt code was last used. What is kept
+//     of that names no tip and no code, and is written once a day, not when
+//     somebody comes: a crash loses the day's visits (see visit.go).
 //
 // Decisions where the design is silent: who may read a tip is in the clear in
 // its record, because a member whom the source left out must not even see that
@@ -105,6 +108,24 @@ type Channel struct {
 	// KeepDays is the retention rule: a tip that was answered is erased so
 	// many days after its last message. 0: none is.
 	KeepDays int `toml:"keep_days"`
+
+	// Proof offers sources a Proof of their tip, if Config has what signs it.
+	Proof bool `toml:"proof"`
+
+	// Kind is "" or KindSuggestion.
+	Kind string `toml:"kind"`
+}
+
+// KindSuggestion is the kind of a channel whose tips are suggestions. Their cases
+// are worked as all are; sources are told of them in other words.
+const KindSuggestion = "suggestion"
+
+// CheckKind reports whether a channel can be of that kind.
+func CheckKind(kind string) error {
+	if kind != "" && kind != KindSuggestion {
+		return fmt.Errorf("kind %.40q is not %q: leave it out for a channel like any other", kind, KindSuggestion)
+	}
+	return nil
 }
 
 // Config is what a Service needs. Store, Blobs and Root are required; the rest
@@ -123,6 +144,11 @@ type Config struct {
 	// leave Reserve bytes of them to texts. If nil there is no end of room.
 	Free    func() (int64, error)
 	Reserve int64
+
+	// SignProof signs the text of a Proof as a note, with the key of this server
+	// that stands in the roster (roster.SigningKey.Sign). If nil no proofs are
+	// offered, whatever the channels say.
+	SignProof func(text string) ([]byte, error)
 }
 
 // Service is the tip service. Its methods may be called concurrently.
@@ -132,6 +158,7 @@ type Service struct {
 	forms    formKeys
 	sessions sessions
 	sequence sequence
+	visits   visits
 	short    atomic.Int64 // see brief
 	room     room
 	blocks   seal.Blocks

@@ -312,7 +312,7 @@ func (a *app) showAwards(r *roster.Roster, o *tipbox.OpenedTip) error {
 		if s := r.Schedule(award.Terms.Schedule); s != nil {
 			digits = s.Digits()
 		}
-		a.print("\nAward %d, %s: %s %s, by schedule %s\n", award.Number, award.State, mainUnits(award.Terms.Amount, digits), award.Terms.Currency, cleanLine(award.Terms.Schedule))
+		a.print("\nAward %d, %s: %s %s, by schedule %s%s\n", award.Number, award.State, mainUnits(award.Terms.Amount, digits), award.Terms.Currency, cleanLine(award.Terms.Schedule), partOf(award))
 		if len(award.Terms.Split) > 0 {
 			a.print("  share of     %s %s, in parts:", mainUnits(award.Terms.Total, digits), award.Terms.Currency)
 			for _, share := range award.Terms.Split {

@@ -22,7 +22,8 @@ func (*caseCmd) Help() string {
 		fmt.Fprintf(&table, "\n  %s: %s (%s; %s)", s.Action, s.Help, strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Roles), " ", " or "), "[]"), from)
 	}
 	return "Example: tipbox case k3f7qwzm2abcdefg\n\n" +
-		"Prints the state, the deadlines and every entry, all of it verified on this machine. What may be done, by whom and when:\n" + table.String()
+		"Prints the state, the deadlines and every entry, all of it verified on this machine. What may be done, by whom and when:\n" + table.String() +
+		"\n\nIn a channel of suggestions the source reads of the same steps in other words: received, screened (ack), adopted (accept), or not adopted, with your reasons (decline), and carried out (close)."
 }
 
 // A caseLine is a case as --json prints it.
@@ -67,6 +68,7 @@ type caseEntry struct {
 	Award int                `json:"award,omitempty"`
 	Terms *tipbox.AwardTerms `json:"terms,omitempty"`
 	Claim *tipbox.ClaimTerms `json:"claim,omitempty"`
+	Part  *tipbox.PartTerms  `json:"part,omitempty"`
 }
 
 func newCaseLine(o *tipbox.OpenedTip) *caseLine {
@@ -105,7 +107,7 @@ func newCaseEntry(m tipbox.Message) caseEntry {
 	e := caseEntry{Number: m.Number, Day: m.Day, Action: m.Action, By: m.By, Detail: m.Detail, Text: m.Text, Void: m.Void, Sequence: m.Sequence}
 	if m.Event != nil {
 		e.Owner, e.Due, e.Member, e.Recuse = m.Event.Owner, m.Event.Due, m.Event.Member, m.Event.Recuse
-		e.Award, e.Terms, e.Claim = m.Event.Award, m.Event.Terms, m.Event.Claim
+		e.Award, e.Terms, e.Claim, e.Part = m.Event.Award, m.Event.Terms, m.Event.Claim, m.Event.Part
 	}
 	if m.Err != nil {
 		e.Error = m.Err.Error()
@@ -133,7 +135,7 @@ func (a *app) printCase(c *caseLine) {
 		}
 	}
 	for _, award := range c.Awards {
-		a.print("%-14s %d, %s, %d minor units of %s\n", "award:", award.Number, award.State, award.Terms.Amount, cleanLine(award.Terms.Currency))
+		a.print("%-14s %d, %s, %d minor units of %s%s\n", "award:", award.Number, award.State, award.Terms.Amount, cleanLine(award.Terms.Currency), partOf(award))
 	}
 	for _, f := range c.Faults {
 		a.print("AGAINST THE RULES: %s\n", cleanLine(f))
@@ -160,6 +162,14 @@ func (a *app) printCase(c *caseLine) {
 	}
 }
 
+// partOf tells of an award that it is a part of another.
+func partOf(award *tipbox.Award) string {
+	if award.Of == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", a part of award %d", award.Of)
+}
+
 // more is what an entry says besides its text.
 func (e *caseEntry) more() string {
 	var more []string
@@ -175,6 +185,8 @@ func (e *caseEntry) more() string {
 		add("takes no part")
 	case e.Terms != nil:
 		add("%d minor units of %s", e.Terms.Amount, e.Terms.Currency)
+	case e.Part != nil:
+		add("shares award %d: %d minor units of it are award %d now, which is claimed with a code of its own", e.Award, e.Part.Amount, e.Number)
 	case e.Claim != nil:
 		add("award %d, %s", e.Award, e.Claim.Choice)
 	case e.Award != 0:

@@ -46,6 +46,7 @@ func (*claimCmd) Help() string {
 		"What is sent names your thread, as the site itself does when you open it, and is signed by it. Nothing is kept here but what -o writes.\n\n" +
 		"Get the root's verifier key another way than from the site, on paper or from somebody you trust: the vouchers and the keys of those who pay are checked by it. " +
 		"The code is asked for on the terminal, or read from a file: the receipt as the site gave it to you will do.\n\n" +
+		"The code of a part, which somebody who sent the tip with you made of the award, is used just so: with it that part alone is listed and claimed.\n\n" +
 		"Where to pay can be corrected with --replace until an approver has ordered the payout; nothing else of a claim can be changed. If the line breaks, give the same command again: it counts once."
 }
 
@@ -172,17 +173,26 @@ func (a *app) receiptCode(path string) (*receipt.Code, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, err := receipt.Parse(string(data))
+	code, err := parseReceipt(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return code, nil
+}
+
+// parseReceipt reads a code, or a receipt as the site gives it, which has the code in
+// a line and text besides.
+func parseReceipt(text string) (*receipt.Code, error) {
+	code, err := receipt.Parse(text)
 	if err == nil {
 		return code, nil
 	}
-	// The receipt as the site gives it has the code in a line, and text besides.
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(text) {
 		if code, err := receipt.Parse(line); err == nil {
 			return code, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: %w", path, err)
+	return nil, err
 }
 
 // claim claims an award. If something else came between, it is signed anew.

@@ -148,7 +148,7 @@ func lies() []lie {
 			says: []string{"entry 9", "by source", wrongKey, notSigned}},
 		{name: "a message of the source with a struck member's key", types: "case ONE", tell: forged(func(l *liar) *roster.SigningKey { return l.Key("dora").SigningKey }, tipbox.Event{Action: tipbox.ActionMessage}),
 			says: []string{"entry 9", wrongKey, notSigned}},
-		{name: "an entry without a signature", types: "case ONE", tell: of(func(l *liar, f *tipbox.TipFile) { f.Events[3].Note, _, _ = strings.Cut(f.Events[3].Note, "— ") }),
+		{name: "an entry without a signature", types: "case ONE", tell: of(func(l *liar, f *tipbox.TipFile) { f.Events[3].Note, _, _ = strings.Cut(f.Events[3].Note, "\n— ") }),
 			says: []string{"entry 4", "who is no member", notSigned}},
 		{name: "an entry of another tip", types: "case ONE", tell: of(func(l *liar, f *tipbox.TipFile) { f.Events[1] = l.file(l.two).Events[1] }),
 			says: []string{"entry 2", "it belongs to tip TWO", notSigned}},
@@ -171,10 +171,10 @@ func lies() []lie {
 		}), says: []string{"entry 6", "by alice", wrongKey, notSigned}},
 		{name: "a key twice in an entry", types: "case ONE", tell: of(func(l *liar, f *tipbox.TipFile) {
 			f.Events[6].Note = strings.Replace(f.Events[6].Note, `"number":7`, `"number":7,"number":7`, 1)
-		}), says: []string{"entry 7", "by bob", wrongKey, notSigned}},
+		}), says: []string{"entry 7", "not spelled as events are", notSigned}},
 		{name: "a key in capitals in an entry", types: "case ONE", tell: of(func(l *liar, f *tipbox.TipFile) {
 			f.Events[6].Note = strings.Replace(f.Events[6].Note, `"tip":`, `"TIP":`, 1)
-		}), says: []string{"entry 7", "by bob", wrongKey, notSigned}},
+		}), says: []string{"entry 7", "not spelled as events are", notSigned}},
 		{name: "a part of an entry that is not known", types: "case ONE", tell: of(func(l *liar, f *tipbox.TipFile) {
 			f.Events[6].Note = strings.Replace(f.Events[6].Note, `"tip":`, `"state":"closed","tip":`, 1)
 		}), says: []string{"entry 7", `unknown field "state"`, notSigned}},
@@ -425,7 +425,7 @@ func TestRolledBackTipStopsEveryCommand(t *testing.T) {
 		"reply": "-m x", "ack": "-m x", "accept": "", "decline": "--scope -m x", "assign": "bob --due 2099-12-20", "grant": "rita", "note": "-m x",
 		"ask": "-m x", "finding": "partly -m x", "recover": "1 CNY --found", "answer": "-m x", "close": "-m x", "reverify": "-m x", "hold": "-m x",
 		"release": "", "erase": "--yes", "read": "", "case": "", "save": "-o OUT", "export": "-o OUT", "refer": "--to X --tick 1 -o OUT -m x",
-		"award": "--rate 4 -m x",
+		"award": "--rate 4 -m x", "inform": "1",
 	}
 	others := map[string]string{
 		"fetch":  "opens nothing, and what it fetched is opened below",

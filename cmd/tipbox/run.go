@@ -77,7 +77,8 @@ type commands struct {
 	Schedule scheduleCmd `cmd:"" help:"Print the scale of rewards."`
 	Roster   rosterCmd   `cmd:"" help:"Keep the organisation's roster (for whoever holds the root key)."`
 
-	Claim claimCmd `cmd:"" help:"Claim an award of your own tip with its receipt code (for sources)."`
+	Claim       claimCmd       `cmd:"" help:"Claim an award of your own tip with its receipt code (for sources)."`
+	VerifyProof verifyProofCmd `cmd:"" help:"Check a proof of the day on which a tip was there (for whoever is shown one)."`
 
 	Completion completionCmd `cmd:"" help:"Print what makes bash, zsh or fish complete commands."`
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:"" help:"What may follow on a command line."`
@@ -157,6 +158,20 @@ func hint(err error) string {
 		return "The server sent what was signed; who wrote it made it unreadable. The other messages are not touched by it."
 	case errors.Is(err, desk.ErrNoHome):
 		return "Set the folder up: tipbox keygen NAME, then tipbox join ROSTER --desk HOST:PORT --root KEY.\nIf it is elsewhere: tipbox --home DIR …"
+	case errors.Is(err, tipbox.ErrNotProof):
+		return "Take the whole file as the site gave it, from the line \"tipbox proof v1\" to the signature under it. If it says that it is of a newer version, get the newest tipbox."
+	case errors.Is(err, tipbox.ErrProofOrganisation):
+		return "It proves nothing here. Is --root the key of the organisation that it was sent to?"
+	case errors.Is(err, tipbox.ErrProofServer):
+		return "It is forged, or the roster is of another time: a server's key that was changed is in older rosters only. Ask the root key's holder for the one of the day on which the proof was made."
+	case errors.Is(err, tipbox.ErrProofEdited):
+		return "The key is that of a server of the organisation, and the text is not what it signed: it was changed, if only by a mail program. Ask for the file itself."
+	case errors.Is(err, tipbox.ErrProofWitness):
+		return "A server signed it all the same. If the roster is older than the acknowledgement, get the newest; if it is not, tell the root key's holder."
+	case errors.Is(err, errBadProof):
+		return "Do not go by it, and tell the root key's holder: no server that does what it should signs such a thing."
+	case errors.Is(err, errNotBearer):
+		return "Was it typed from another receipt? The proof stands; that its bearer is the source does not."
 	case errors.Is(err, errUnsettled):
 		return "Hand nothing out yet. Give the same command again: if it was recorded, it says so, and if not, it is then."
 	case errors.Is(err, errUncertain):

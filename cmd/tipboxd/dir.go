@@ -124,6 +124,7 @@ func (f *folder) openService(ctx context.Context, signed []byte, log *slog.Logge
 		Store: f.db, Blobs: blobs, Root: f.config.Root, Channels: f.channels,
 		MaxFile: f.config.MaxFile << 20, Location: f.location, Log: log,
 		Free: func() (int64, error) { return freeSpace(f.file(blobsName)) }, Reserve: f.config.Reserve << 20,
+		SignProof: f.key.Sign,
 	})
 	if err != nil {
 		return err
@@ -260,6 +261,9 @@ func loadChannels(site string) ([]tipbox.Channel, error) {
 			return fail(fmt.Errorf("channel %s is there twice", c.ID))
 		}
 		seen[c.ID] = true
+		if err := tipbox.CheckKind(c.Kind); err != nil {
+			return fail(fmt.Errorf("channel %s: %w", c.ID, err))
+		}
 		if c.Title["en"] == "" {
 			return fail(fmt.Errorf("channel %s has no title in \"en\", which stands in for languages without one (it has %v)", c.ID, slices.Sorted(maps.Keys(c.Title))))
 		}

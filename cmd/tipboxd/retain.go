@@ -15,8 +15,8 @@ func clockJump(passed, wall time.Duration) int {
 	return int((wall - passed).Round(12*time.Hour) / (24 * time.Hour))
 }
 
-// retain erases what the rules say, and takes what was erased off the disk, now
-// and then, until the context ends.
+// retain erases what the rules say, takes what was erased off the disk, and writes on
+// which days codes were used, now and then, until the context ends.
 func (f *folder) retain(ctx context.Context, a *app) {
 	tick := time.NewTicker(retainEvery)
 	defer tick.Stop()
@@ -30,6 +30,9 @@ func (f *folder) retain(ctx context.Context, a *app) {
 			a.log.Error("taking what was erased off the disk", "error", err)
 		} else if done {
 			a.log.Info("took off the disk what was erased")
+		}
+		if err := f.service.FlushVisits(ctx, false); err != nil && ctx.Err() == nil {
+			a.log.Error("writing on which day codes were used", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -107,7 +107,11 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 	case <-a.ctx.Done():
 		a.log.Info("stopping")
 	}
-	return errors.Join(err, shutdown(servers))
+	err = errors.Join(err, shutdown(servers))
+	if err := f.service.FlushVisits(context.WithoutCancel(a.ctx), true); err != nil {
+		a.log.Error("on which day codes were used is not written", "error", err)
+	}
+	return err
 }
 
 // shutdown lets requests under way finish, within stopTime.

@@ -38,6 +38,12 @@
 // "AGE-SECRET-KEY-PQ-", upper case, they are the identity as age spells it. The
 // sign bytes are the seed (the private key of RFC 8032) of an Ed25519 key.
 //
+// A code has further codes, each for a part of an award, named by the award's
+// number and the part's, both from 1 and in decimal. Each is a code like any
+// other, and from it nobody gets back to the first:
+//
+//	part     = HKDF(code, info "part AWARD PART", 16 bytes)
+//
 // testdata/vectors.json holds vectors for other implementations.
 package receipt
 
@@ -51,6 +57,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -67,6 +74,7 @@ const (
 	infoLocator = "locator"
 	infoReply   = "reply"
 	infoSign    = "sign"
+	infoPart    = "part " // begins those of parts
 
 	hidden = "[receipt code]"
 )
@@ -164,6 +172,15 @@ func (c *Code) SigningKey() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(c.derive(infoSign, ed25519.SeedSize))
 }
 
+// Part returns the code of a part of an award. Both numbers are from 1; others
+// are a mistake in the caller's code, and panic.
+func (c *Code) Part(award, part int) *Code {
+	if award < 1 || part < 1 {
+		panic(fmt.Sprintf("receipt: part %d of award %d", part, award))
+	}
+	return fromArray([size]byte(c.derive(fmt.Sprintf("%s%d %d", infoPart, award, part), size)))
+}
+
 // Derive returns n bytes for a purpose that info names: HKDF-SHA256 as in the
 // package comment. Bytes of different infos are independent; a shorter result
 // is the beginning of a longer one with the same info.
@@ -171,8 +188,8 @@ func (c *Code) SigningKey() ed25519.PrivateKey {
 // It panics on what only a mistake in the caller's code can ask for: an empty
 // info, one of the infos of this package, or an n that is not from 1 to 8160.
 func (c *Code) Derive(info string, n int) []byte {
-	switch info {
-	case "", infoLocator, infoReply, infoSign:
+	reserved := slices.Contains([]string{"", infoLocator, infoReply, infoSign}, info)
+	if reserved || strings.HasPrefix(info, infoPart) {
 		panic(fmt.Sprintf("receipt: Derive with the reserved info %q", info))
 	}
 	return c.derive(info, n)

@@ -167,6 +167,9 @@ func TestDerivationsAreTheDocumentedOnes(t *testing.T) {
 	if got := c.Derive("content tag", 32); !bytes.Equal(got, hkdf32(c.Bytes(), "content tag")) {
 		t.Error("Derive is not HKDF(code, info)")
 	}
+	if got := c.Part(12, 3); !bytes.Equal(got.Bytes(), hkdf32(c.Bytes(), "part 12 3")[:16]) {
+		t.Error("the code of a part is not HKDF(code, \"part 12 3\")")
+	}
 	id, err := c.ReplyIdentity()
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +216,7 @@ func TestDeriveRefusesReservedInfosAndWrongLengths(t *testing.T) {
 		receipt.New().Derive(info, n)
 		return false
 	}
-	for _, info := range []string{"", "locator", "reply", "sign"} {
+	for _, info := range []string{"", "locator", "reply", "sign", "part 1 1", "part "} {
 		if !panics(info, 32) {
 			t.Errorf("info %q is taken", info)
 		}
@@ -227,6 +230,17 @@ func TestDeriveRefusesReservedInfosAndWrongLengths(t *testing.T) {
 		if panics("x", n) {
 			t.Errorf("%d bytes are refused", n)
 		}
+	}
+}
+
+func TestNumbersOfPartsAreFromOne(t *testing.T) {
+	panics := func(award, part int) (did bool) {
+		defer func() { did = recover() != nil }()
+		receipt.New().Part(award, part)
+		return false
+	}
+	if !panics(0, 1) || !panics(1, 0) || !panics(-1, 1) || panics(1, 1) {
+		t.Error("a part of no number has a code, or the first has none")
 	}
 }
 

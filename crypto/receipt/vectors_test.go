@@ -35,6 +35,13 @@ type codeVector struct {
 	ReplyIdentity    string            `json:"reply_identity"`
 	ReplyRecipient   string            `json:"reply_recipient"`
 	SigningPublicKey string            `json:"signing_public_key"`
+	Parts            []partVector      `json:"parts"`
+}
+
+type partVector struct {
+	Award   int    `json:"award"`
+	Part    int    `json:"part"`
+	Entropy string `json:"entropy"` // of its code
 }
 
 type acceptedVector struct {
@@ -153,6 +160,10 @@ func makeVectors(t *testing.T) vectors {
 			words[lang] = c.Words(lang)
 		}
 		locator := c.Locator()
+		var parts []partVector
+		for _, n := range [][2]int{{1, 1}, {1, 2}, {2, 1}, {11, 1}, {1, 11}, {2000, 20}} {
+			parts = append(parts, partVector{n[0], n[1], hex.EncodeToString(c.Part(n[0], n[1]).Bytes())})
+		}
 		v.Codes = append(v.Codes, codeVector{
 			Entropy:          entropy,
 			Words:            words,
@@ -161,6 +172,7 @@ func makeVectors(t *testing.T) vectors {
 			ReplyIdentity:    id.String(),
 			ReplyRecipient:   id.Recipient().String(),
 			SigningPublicKey: hex.EncodeToString(c.SigningKey().Public().(ed25519.PublicKey)),
+			Parts:            parts,
 		})
 	}
 	return v

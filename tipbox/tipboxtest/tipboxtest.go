@@ -35,7 +35,9 @@ type Config struct {
 	Blobs   store.Blobs // mem.NewBlobs() if nil
 	MaxFile int64       // 16 MiB if 0
 
-	KeepDays int // retention of each channel
+	KeepDays int    // retention of each channel
+	Proof    bool   // each channel offers proofs
+	Kind     string // of each channel
 
 	Free    func() (int64, error) // no end of room if nil
 	Reserve int64
@@ -94,11 +96,12 @@ func New(t testing.TB, cfg Config) *Org {
 	service, err := tipbox.New(tipbox.Config{
 		Store: o.Store, Blobs: o.Blobs, Root: o.Root.Verifier(), MaxFile: cfg.MaxFile, Now: o.Clock.Now,
 		Free: cfg.Free, Reserve: cfg.Reserve,
-		Log: slog.New(slog.NewTextHandler(o.Log, nil)),
+		Log:       slog.New(slog.NewTextHandler(o.Log, nil)),
+		SignProof: o.Server.Sign,
 		Channels: []tipbox.Channel{
-			channel("off-book-funds", "Off-book funds", "小金库", cfg.KeepDays),
-			channel("bribery", "Bribery", "贿赂", cfg.KeepDays),
-			channel("unread", "Nobody reads this", "无人阅读", cfg.KeepDays),
+			cfg.channel("off-book-funds", "Off-book funds", "小金库"),
+			cfg.channel("bribery", "Bribery", "贿赂"),
+			cfg.channel("unread", "Nobody reads this", "无人阅读"),
 		},
 	})
 	if err != nil {
@@ -110,10 +113,10 @@ func New(t testing.TB, cfg Config) *Org {
 	return o
 }
 
-func channel(id, en, zh string, keepDays int) tipbox.Channel {
+func (cfg Config) channel(id, en, zh string) tipbox.Channel {
 	return tipbox.Channel{
 		ID:       id,
-		KeepDays: keepDays,
+		KeepDays: cfg.KeepDays, Proof: cfg.Proof, Kind: cfg.Kind,
 		Title:    map[string]string{"en": en, "zh-Hans": zh},
 		Guidance: map[string]string{"en": en + ", in a sentence.", "zh-Hans": zh + "。"},
 	}

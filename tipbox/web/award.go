@@ -18,12 +18,15 @@ import (
 func (s *site) awardRoutes(r *mux.Router) {
 	r.Handle("/thread/claim", s.handle(s.postClaim)).Methods("POST")
 	r.Handle("/thread/appeal", s.handle(s.postAppeal)).Methods("POST")
+	r.Handle("/thread/part", s.handle(s.postPart)).Methods("POST")
 	r.Handle("/thread/voucher", s.handle(s.postVoucher)).Methods("POST")
 }
 
 // An awardView is an award as a thread's page shows it.
 type awardView struct {
+	words
 	tipbox.ThreadAward
+	Session     string
 	Money       string
 	Key         string // of what is said of its state
 	Claimable   bool
@@ -32,6 +35,7 @@ type awardView struct {
 	Issued      bool
 	ClaimBy     template.HTML
 	Charities   []charityView
+	sharing
 }
 
 type charityView struct {
@@ -39,9 +43,15 @@ type charityView struct {
 	Name template.HTML
 }
 
-func (p *page) awards(awards []tipbox.ThreadAward) (views []awardView) {
-	for _, a := range awards {
-		v := awardView{ThreadAward: a, Money: p.money(a.Amount, a.Schedule), Key: awardKey(a), ClaimBy: p.Day(a.ClaimBy)}
+// awards are those of a thread. Sent is what was refused, if anything was.
+func (s *site) awards(p *page, thread *tipbox.Thread, code *receipt.Code, sent form) (views []awardView) {
+	session := s.service.Session(code)
+	for _, a := range thread.Awards {
+		v := awardView{words: words{p.pageLanguage}, ThreadAward: a, Session: session, Money: p.money(a.Amount, a.Schedule), Key: awardKey(a), ClaimBy: p.Day(a.ClaimBy)}
+		v.sharing = p.sharing(a, sent)
+		if thread.Part != 0 && v.Key == "award.granted" {
+			v.Key = "part.granted"
+		}
 		v.Correctable = a.Again && a.Choice == tipbox.ClaimDetails
 		v.Claimable = a.State == tipbox.AwardGranted && !a.Expired || a.Again && !v.Correctable
 		v.Appealable = a.State == tipbox.AwardRefused && !a.Final

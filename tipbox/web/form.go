@@ -178,6 +178,7 @@ func (b *body) Read(p []byte) (int, error) {
 type form struct {
 	url.Values
 	hadFiles bool
+	wrong    string // what is wrong with a field of it, as the page says beside that
 }
 
 // A takeFile keeps a file of a form, as it arrives. The fields are those that

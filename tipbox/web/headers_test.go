@@ -55,8 +55,8 @@ func checkHeaders(t *testing.T, name string, a *answer) {
 		want["Vary"] = "Accept-Encoding"
 	case name == "thread" || name == "HEAD /thread":
 		want["Vary"] = "Accept-Encoding"
-	case name == "receipt.txt":
-		want["Content-Disposition"] = `attachment; filename="receipt.txt"`
+	case name == "receipt.txt", name == "note.txt":
+		want["Content-Disposition"] = `attachment; filename="` + name + `"`
 		want["Content-Type"] = "text/plain; charset=utf-8"
 	case name == "unclean path":
 		want["Location"] = "/tip?lang=en"

@@ -35,8 +35,14 @@ type page struct {
 	kept url.Values // what a link to another language must not lose
 }
 
-// A view is a page as templates see it: texts come as HTML, so that days and names
-// in other languages can be marked within them.
+// words are a language as templates see it: texts come as HTML, so that days and
+// names in other languages can be marked within them.
+type words struct{ *pageLanguage }
+
+// T is the text under a key.
+func (w words) T(key string, args ...any) template.HTML { return w.html(key, args...) }
+
+// A view is a page as templates see it.
 type view struct{ *page }
 
 // T is the text under a key in the page's language.
@@ -104,11 +110,19 @@ func (l *pageLanguage) html(key string, args ...any) template.HTML {
 // In picks the page's language among texts by language tag, else English, which is
 // marked as such, so that whoever is read to hears it in its own voice.
 func (l *pageLanguage) In(texts map[string]string) template.HTML {
-	text, ok := texts[l.Tag]
+	text, ok := l.pick(texts)
 	if ok {
 		return template.HTML(template.HTMLEscapeString(text))
 	}
-	return l.mark(texts["en"], &pageLanguage{Tag: "en", Dir: "ltr"})
+	return l.mark(text, &pageLanguage{Tag: "en", Dir: "ltr"})
+}
+
+// pick is the same as plain text, and whether it is in the page's language.
+func (l *pageLanguage) pick(texts map[string]string) (text string, ok bool) {
+	if text, ok = texts[l.Tag]; ok {
+		return text, true
+	}
+	return texts["en"], false
 }
 
 // mark is a text that is in a language, marked if that is not the page's.
@@ -185,10 +199,10 @@ func loadPages() (*pages, error) {
 	}
 	for _, file := range names {
 		name := strings.TrimSuffix(file, ".html")
-		if name == "layout" || name == "message" {
+		if name == "layout" || name == "message" || name == "award" {
 			continue
 		}
-		t, err := template.New(name).Option("missingkey=error").ParseFS(static.Pages(), "layout.html", "message.html", file)
+		t, err := template.New(name).Option("missingkey=error").ParseFS(static.Pages(), "layout.html", "message.html", "award.html", file)
 		if err != nil {
 			return nil, fmt.Errorf("page %s: %w", name, err)
 		}

@@ -31,7 +31,7 @@ const hostile = `</textarea></script></style><script>alert(1)</script><img src=x
 // page shows what came from outside.
 func everyPage(t *testing.T, lang string) map[string]*answer {
 	t.Helper()
-	s := newBrokenSite(t)
+	s := newBrokenSiteOf(t, tipboxtest.Config{Proof: true})
 	s.lang = lang
 	s.Enter("mallory", &roster.Member{
 		Roles: []roster.Role{roster.Investigator}, Channels: []string{"bribery"},
@@ -105,13 +105,20 @@ func everyPage(t *testing.T, lang string) map[string]*answer {
 		add(name, 422, code(typed))
 	}
 	add("code: unknown", 404, code(receipt.New().Words(lang)))
-	download := receiptPage.page.form(t, "/thread/receipt")
+	download, proof := receiptPage.page.form(t, "/thread/receipt"), receiptPage.page.form(t, "/thread/proof")
 	add("receipt.txt", 200, s.send(t, download))
+	add("note.txt", 200, s.send(t, proof))
+	practise := func(typed string) *form { return receiptPage.page.form(t, "/thread").set(t, "code", typed) }
+	add("code tried", 200, s.send(t, practise(words)))
+	add("code tried in vain", 422, s.send(t, practise(hostile)))
 	add("malformed code form", 400, s.do(t, httptest.NewRequest("POST", "/thread", strings.NewReader("x"))))
 	s.Clock.Advance(time.Hour)
 	add("late download", 409, s.send(t, download))
+	add("late proof", 409, s.send(t, proof))
 	add("late message", 409, s.send(t, message.set(t, "text", hostile), small))
 	s.Clock.Advance(72 * time.Hour)
+	s.Act("bob", tip, tipbox.Act{Action: tipbox.ActionAck, Text: "We have read it."})
+	add("thread of a code that was used before", 200, code(words))
 	s.breakOn("scan")
 	add("internal error", 500, s.get(t, "/tip"))
 	add("thread that cannot be read", 503, code(words))
@@ -154,8 +161,12 @@ func checkLinks(t *testing.T, a *answer) {
 	}
 	for _, n := range a.page.all(func(*node) bool { return true }) {
 		switch n.tag {
-		case "script", "img", "iframe", "object", "embed", "audio", "video", "picture", "source", "svg", "base", "template":
+		case "script", "img", "iframe", "object", "embed", "audio", "video", "picture", "source", "base", "template":
 			t.Errorf("there is a <%s>", n.tag)
+		case "svg": // drawn here
+			if len(n.kids) != 1 || n.kids[0].tag != "path" || n.attr["role"] != "img" || n.attr["aria-label"] == "" {
+				t.Errorf("there is an <svg> %v", n.attr)
+			}
 		case "link":
 			if n.attr["rel"] != "icon" || n.attr["href"] != "data:," {
 				t.Errorf("there is a <link> %v", n.attr)
@@ -168,7 +179,7 @@ func checkLinks(t *testing.T, a *answer) {
 			if n.attr["method"] == "get" && n.attr["action"] == "/reward" {
 				break
 			}
-			if !slices.Contains([]string{"/tip", "/thread", "/thread/message", "/thread/receipt", "/thread/erase"}, n.attr["action"]) || n.attr["method"] != "post" {
+			if !slices.Contains([]string{"/tip", "/thread", "/thread/message", "/thread/receipt", "/thread/proof", "/thread/erase"}, n.attr["action"]) || n.attr["method"] != "post" {
 				t.Errorf("a form: %v", n.attr)
 			}
 		}
@@ -202,7 +213,7 @@ func checkLanguage(t *testing.T, lang string, a *answer) {
 		said = strings.ReplaceAll(a.page.inner(), a.page.tags("style")[0].inner(), "")
 	}
 	said = strings.NewReplacer(hostile, "", tooLong, "", "简体中文", "", "reward.json", "").Replace(said)
-	if found := regexp.MustCompile(`\b(nav|home|tip|receipt|thread|message|notice|error|footer|size|reward)\.[a-z][a-z.]*|%!.{0,20}|<no value>|\{\{`).FindAllString(said, -1); found != nil {
+	if found := regexp.MustCompile(`\b(nav|home|tip|receipt|thread|message|notice|error|footer|size|reward|proof|suggestion|case)\.[a-z][a-z.]*|%!.{0,20}|<no value>|\{\{`).FindAllString(said, -1); found != nil {
 		t.Errorf("it prints %q", found)
 	}
 	if chinese := regexp.MustCompile(`\p{Han}{4}`).MatchString(said); chinese != (lang == "zh-Hans") {

@@ -55,9 +55,12 @@ type brokenSite struct {
 	blobs *failingBlobs
 }
 
-func newBrokenSite(t testing.TB) *brokenSite {
+func newBrokenSite(t testing.TB) *brokenSite { return newBrokenSiteOf(t, tipboxtest.Config{}) }
+
+func newBrokenSiteOf(t testing.TB, cfg tipboxtest.Config) *brokenSite {
 	st, blobs := &failing{Store: mem.New()}, &failingBlobs{Blobs: mem.NewBlobs()}
-	s := &brokenSite{newSite(t, tipboxtest.Config{Store: st, Blobs: blobs, MaxFile: maxFile}), st, blobs}
+	cfg.Store, cfg.Blobs, cfg.MaxFile = st, blobs, maxFile
+	s := &brokenSite{newSite(t, cfg), st, blobs}
 	t.Cleanup(s.repair) // before the organisation's own checks
 	return s
 }

@@ -188,12 +188,7 @@ func (p *page) scale(scale tipbox.Scale) rewardScale {
 // calculate answers what was asked, and reports whether it could be.
 func (p *page) calculate(view *rewardScale, s *tipbox.Schedule, asked url.Values) bool {
 	const most = 100 // characters of what was typed that are shown again
-	view.Typed = strings.Map(func(c rune) rune {
-		if !unicode.IsGraphic(c) { // nobody types that, and no page may hold it
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(asked.Get("amount"), ""))
+	view.Typed = graphic(asked.Get("amount"))
 	if runes := []rune(view.Typed); len(runes) > most {
 		view.Typed = string(runes[:most])
 	}
@@ -237,6 +232,17 @@ func (p *page) calculate(view *rewardScale, s *tipbox.Schedule, asked url.Values
 	}
 	view.Result = append(view.Result, p.T("reward.result.votes", tipbox.VotesNeeded(s, high)))
 	return true
+}
+
+// graphic is what can be seen of a typed amount: nobody types the rest, and no page
+// may hold it.
+func graphic(typed string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsGraphic(c) {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(typed, ""))
 }
 
 // number writes minor units as a number of main units in the reader's format,

@@ -23,8 +23,9 @@ func (s *site) threadRoutes(r *mux.Router) {
 // codeForm asks for the receipt code. With Keep it also keeps a message that
 // could not be sent.
 type codeForm struct {
-	Code string
-	Keep bool
+	Code     string
+	Keep     bool
+	Practise bool // it was asked for to try a note of it
 	messageForm
 }
 
@@ -63,6 +64,10 @@ func (s *site) postThread(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		code, err = receipt.Parse(sent.Get("code"))
 	}
+	practise := sent.Get("practise") != ""
+	if practise {
+		p.Notice = &notice{Text: p.T("receipt.practise.done")}
+	}
 	if err == nil {
 		err = s.renderThread(w, r, http.StatusOK, p, code, form{})
 	}
@@ -73,40 +78,43 @@ func (s *site) postThread(w http.ResponseWriter, r *http.Request) error {
 	if status == http.StatusServiceUnavailable {
 		p.Notice = p.bad("error.thread")
 	}
-	p.Title, p.Data = "thread.title", codeForm{Code: sent.Get("code")}
+	p.Title, p.Data = "thread.title", codeForm{Code: sent.Get("code"), Practise: practise}
 	return s.render(w, status, "code", p)
 }
 
-// renderThread shows the thread of a code. An error means that nothing was
-// shown yet. Sent is a message that was refused, if one was.
+// renderThread shows the thread of a code, or the part of an award that it is for. An error means that nothing was
+// shown yet. Sent is what was refused, if anything was.
 func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, p *page, code *receipt.Code, sent form) error {
 	thread, err := s.service.Thread(r.Context(), code)
 	if err != nil {
 		return err
 	}
-	title := template.HTML(template.HTMLEscapeString(thread.Channel))
-	for _, c := range s.service.Channels() {
-		if c.ID == thread.Channel {
-			title = p.In(c.Title)
-		}
+	awards := s.awards(p, thread, code, sent)
+	if thread.Part != 0 {
+		p.Title, p.Data = "part.title", struct{ Awards []awardView }{awards}
+		return s.render(w, status, "part", p)
 	}
+	channel := s.channel(thread.Channel)
 	p.Title = "thread.yours"
 	p.Data = struct {
 		*tipbox.Thread
 		promised
 		Day          template.HTML
+		LastUsed     template.HTML
 		Messages     []messageView
 		ChannelTitle template.HTML
 		Session      string
 		HasReply     bool
 		CaseKey      string // of the state, as a source is told
 		Awards       []awardView
+		Proof        *proofView // nil if none is offered
 		messageForm
 	}{
-		thread, p.promised(thread.Promised), p.Day(thread.Day), p.messages(thread.Messages), title, s.service.Session(code),
+		thread, p.promised(thread.Promised), p.Day(thread.Day), p.Day(thread.LastUsed), p.messages(thread.Messages), p.In(channel.Title), s.service.Session(code),
 		slices.ContainsFunc(thread.Messages, func(m tipbox.ThreadMessage) bool { return m.From == tipbox.FromDesk }),
-		stateKey(thread.State),
-		p.awards(thread.Awards),
+		stateKey(channel.Kind, thread.State),
+		awards,
+		s.threadProof(p, code, thread),
 		s.messageForm(p, sent),
 	}
 	return s.render(w, status, "thread", p)
@@ -134,9 +142,23 @@ func (p *page) messages(messages []tipbox.ThreadMessage) (views []messageView) {
 	return views
 }
 
-// stateKey is the key of what a source is told of a state: who votes when is not
-// for them.
-func stateKey(s tipbox.State) string {
+// channel is the channel of an id. One that nobody reads any more has its id for a
+// title.
+func (s *site) channel(id string) tipbox.Channel {
+	for _, c := range s.service.Channels() {
+		if c.ID == id {
+			return c
+		}
+	}
+	return tipbox.Channel{ID: id, Title: map[string]string{"en": id}}
+}
+
+// stateKey is the key of what a source is told of a state, in a channel of that
+// kind: who votes when is not for them.
+func stateKey(kind string, s tipbox.State) string {
+	if kind == tipbox.KindSuggestion {
+		return suggestionKey(s)
+	}
 	switch s {
 	case tipbox.StateReceived:
 		return "case.received"
@@ -156,6 +178,29 @@ func stateKey(s tipbox.State) string {
 		return "case.declined"
 	case tipbox.StateReverifying, tipbox.StateReverified:
 		return "case.reverifying"
+	}
+	return ""
+}
+
+// suggestionKey is stateKey for suggestions.
+func suggestionKey(s tipbox.State) string {
+	switch s {
+	case tipbox.StateReceived:
+		return "suggestion.received"
+	case tipbox.StateAcknowledged:
+		return "suggestion.screened"
+	case tipbox.StateAccepted, tipbox.StateAssigned, tipbox.StateInvestigating, tipbox.StateFound:
+		return "suggestion.adopted"
+	case tipbox.StateAwaiting:
+		return "suggestion.awaiting"
+	case tipbox.StateAnswered:
+		return "suggestion.answered"
+	case tipbox.StateClosed:
+		return "suggestion.done"
+	case tipbox.StateDeclined:
+		return "suggestion.declined"
+	case tipbox.StateReverifying, tipbox.StateReverified:
+		return "suggestion.again"
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/gorilla/mux"
 
@@ -116,7 +117,7 @@ func (s *site) postTip(w http.ResponseWriter, r *http.Request) error {
 		})
 	}
 	if err == nil {
-		return s.renderReceipt(w, p, code)
+		return s.renderReceipt(w, p, code, sent.Get("channel"))
 	}
 	status, again := s.refuse(r, p, err)
 	token := sent.Get("token")
@@ -150,10 +151,22 @@ func (s *site) receive(w http.ResponseWriter, r *http.Request, begin func(url.Va
 	return draft, sent, err
 }
 
-func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code) error {
+func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code, channel string) error {
+	side, path, err := qrPath(strings.ReplaceAll(code.Digits(), " ", ""))
+	if err != nil {
+		return err
+	}
+	session := s.service.Session(code)
+	var proof *proofView
+	if s.service.OffersProof(channel) {
+		proof = &proofView{Session: session, Day: p.Day(s.service.Today())}
+	}
 	p.Title = "receipt.title"
 	p.Data = struct {
 		Words, WordsLang, Digits, Session, Address string
-	}{code.Words(p.Tag), p.Tag, code.Digits(), s.service.Session(code), p.T("nav.thread")}
+		Side, Drawn                                int    // of the QR code, in modules and pixels
+		QR                                         string // the path of its dark modules: digits, run together
+		Proof                                      *proofView
+	}{code.Words(p.Tag), p.Tag, code.Digits(), session, p.T("nav.thread"), side, side * qrModule, path, proof}
 	return s.render(w, http.StatusOK, "receipt", p)
 }

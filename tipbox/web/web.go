@@ -114,6 +114,7 @@ func (s *site) fixedRoutes() *mux.Router {
 	s.rewardRoutes(r)
 	s.tipRoutes(r)
 	s.threadRoutes(r)
+	s.proofRoutes(r)
 	s.eraseRoutes(r)
 	s.awardRoutes(r)
 	s.claimRoutes(r)
