@@ -3,6 +3,7 @@ package webtest
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -69,6 +70,9 @@ var states = []state{
 	{"code form, cut off", 400, nil, noForm("/thread")},
 	{"thread that cannot be read", 503, then(sending("tip"), breaking("get")), code("tip")},
 	{"receipt to keep", 200, nil, of("tip", "/thread/receipt")},
+	{"proof to keep", 200, nil, of("tip", "/thread/proof")},
+	{"code tried", 200, nil, practising("tip")},
+	{"code tried in vain", 422, nil, post("/thread", "code", "zoo zoo", "practise", "yes")},
 
 	{"thread, new", 200, nil, code("tip")},
 	{"thread, no room for files", 200, filling, code("tip")},
@@ -126,6 +130,18 @@ var states = []state{
 	{"voucher, one between", 200, nil, of("voucher", "/thread/voucher", "voucher", "2")},
 	{"voucher, the last", 200, nil, of("voucher", "/thread/voucher", "voucher", "9")},
 	{"vouchers to keep", 200, nil, of("voucher", "/thread/voucher", "voucher", "all")},
+	{"part: no such sum", 422, granting("shared"), of("shared", "/thread/part", "part", "1", "amount", "150")},
+	{"part: none to be had", 409, nil, of("shared", "/thread/part", "part", "7", "amount", "1000")},
+	{"code of a part", 200, nil, of("shared", "/thread/part", "part", "1", "amount", "1000")},
+	{"code of a part, again", 200, nil, (*world).askPart},
+	{"award, shared", 200, nil, code("shared")},
+	{"part, granted", 200, nil, code("part 1")},
+	{"part: no details", 422, nil, of("part 1", "/thread/claim", "choice", "details", "details", " ")},
+	{"award, some parts taken", 200, (*world).takeParts, code("shared")},
+	{"part, claimed", 200, nil, code("part 2")},
+	{"part, waived", 200, nil, code("part 3")},
+	{"award, no part taken in time", 200, days(91), code("shared")},
+	{"part, expired", 200, nil, code("part 1")},
 	{"voucher of no award", 409, nil, of("tip", "/thread/voucher", "voucher", "1")},
 	{"claims for a tool", 200, nil, (*world).askClaims},
 
@@ -134,6 +150,8 @@ var states = []state{
 	{"late: message kept, no room for files", 409, filling, late("/thread/message", "text", "what I typed")},
 	{"late: erase", 409, nil, late("/thread/erase", "sure", "yes")},
 	{"late: receipt", 409, nil, late("/thread/receipt")},
+	{"late: proof", 409, nil, late("/thread/proof")},
+	{"late: part", 409, nil, late("/thread/part", "part", "1", "amount", "1000")},
 	{"late: claim", 409, nil, late("/thread/claim", "choice", "waive")},
 	{"late: appeal", 409, nil, late("/thread/appeal", "text", "It was not.")},
 	{"late: voucher", 409, nil, late("/thread/voucher", "voucher", "1")},
@@ -162,6 +180,27 @@ var states = []state{
 	{"method not allowed", 405, nil, get("/thread/message")},
 	{"internal error", 500, then(days(5), breaking("scan")), get("/tip")},
 	{"tip: form expired, and no other", 409, then((*world).growOld, days(3), breaking("scan")), lateTip},
+}
+
+// suggestions are the states of where tips are suggestions, and no proofs are offered.
+var suggestions = []state{
+	{"receipt of a suggestion", 200, nil, tip()},
+	{"suggestion, new", 200, sending("tip"), code("tip")},
+	{"no proof of a suggestion", 404, nil, of("tip", "/thread/proof")},
+	{"suggestion, screened", 200, act("alice", "tip", tipbox.Act{Action: tipbox.ActionAck, Text: "Thank you, we have read it."}), code("tip")},
+	{"suggestion, adopted", 200, then(
+		act("alice", "tip", tipbox.Act{Action: tipbox.ActionAccept}),
+		act("alice", "tip", tipbox.Act{Action: tipbox.ActionAssign, Owner: "alice", Due: "2099-12-20"}),
+	), code("tip")},
+	{"suggestion, awaiting the source", 200, act("alice", "tip", tipbox.Act{Action: tipbox.ActionAsk, Text: "Where?"}), code("tip")},
+	{"suggestion, answered", 200, then(
+		act("alice", "tip", finding), act("bob", "tip", finding), act("alice", "tip", tipbox.Act{Action: tipbox.ActionAnswer, Text: "It is done."}),
+	), code("tip")},
+	{"suggestion, carried out", 200, (*world).close, code("tip")},
+	{"suggestion, looked at again", 200, act("carol", "tip", tipbox.Act{Action: tipbox.ActionReverify, Text: "A draw wants it."}), code("tip")},
+	{"suggestion, declined", 200, then(sending("declined"), act("alice", "declined", tipbox.Act{
+		Action: tipbox.ActionDecline, Text: "It is done already.", Detail: &tipbox.Detail{Reason: tipbox.OutOfScope},
+	})), code("declined")},
 }
 
 // longReply has what pages get wrong: empty lines, markup, a word without a break.
@@ -221,6 +260,46 @@ func (w *world) denominations(until string) {
 		changed[i].Until = until
 	}
 	w.SetDenominations(changed...)
+}
+
+// practising enters the code of a tip where the receipt's page has it tried.
+func practising(name string) ask {
+	return func(w *world, lang string) *http.Request {
+		return post("/thread", "practise", "yes", "code", w.cases[name].code.Words(lang))(w, lang)
+	}
+}
+
+// askPart asks for the code of the first part that was made.
+func (w *world) askPart(lang string) *http.Request {
+	w.part(1)
+	return of("shared", "/thread/part", "show", fmt.Sprint(w.cases["part 1"].award))(w, lang)
+}
+
+// part makes a part of 1,000 CNY, or finds it.
+func (w *world) part(index int) {
+	w.t.Helper()
+	whole := w.cases["shared"]
+	code, err := w.Service.Part(w.t.Context(), whole.code, whole.award, index, 1_000_00)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	thread, err := w.Service.Thread(w.t.Context(), code)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.cases[fmt.Sprint("part ", index)] = &sent{code: code, tip: whole.tip, award: thread.Awards[0].Number}
+}
+
+// takeParts makes two more parts, of which one is claimed and one waived.
+func (w *world) takeParts() {
+	w.t.Helper()
+	for i, choice := range []string{tipbox.ClaimVoucher, tipbox.ClaimWaive} {
+		w.part(i + 2)
+		part := w.cases[fmt.Sprint("part ", i+2)]
+		if err := w.Service.Claim(w.t.Context(), part.code, tipbox.Claim{Award: part.award, Choice: choice}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // ownSite is a site that an operator has changed: it has all that one may have.

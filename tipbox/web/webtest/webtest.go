@@ -61,28 +61,37 @@ func Languages(t testing.TB) []string {
 	return tags
 }
 
-// Walk makes every state in each of the languages, on one organisation whose
-// handler pages makes; nil is web.New. A state with another status than it must
+// Walk makes every state in each of the languages, on organisations whose handlers
+// pages makes; nil is web.New. A state with another status than it must
 // have fails the test.
 func Walk(t testing.TB, pages func(web.Config) (http.Handler, error), languages ...string) []*State {
 	t.Helper()
-	w := newWorld(t)
 	if pages == nil {
 		pages = web.New
 	}
+	w := newWorld(t, tipboxtest.Config{Proof: true})
+	site, walked := w.walk(pages, states, languages)
+	for _, lang := range languages {
+		walked = append(walked, w.linked(site, lang, walked)...)
+	}
+	_, more := newWorld(t, tipboxtest.Config{Kind: tipbox.KindSuggestion}).walk(pages, suggestions, languages)
+	return append(walked, more...)
+}
+
+func (w *world) walk(pages func(web.Config) (http.Handler, error), states []state, languages []string) (site http.Handler, walked []*State) {
+	w.t.Helper()
 	look, err := web.LoadLook(ownSite)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	site, err := pages(web.Config{Service: w.Service})
+	site, err = pages(web.Config{Service: w.Service})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	ownSite, err := pages(web.Config{Service: w.Service, Look: look})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	var walked []*State
 	for _, s := range states {
 		if s.before != nil {
 			s.before(w)
@@ -95,16 +104,13 @@ func Walk(t testing.TB, pages func(web.Config) (http.Handler, error), languages 
 			r := s.ask(w, lang)
 			state := answer(handler, s.name, lang, r)
 			if state.Status != s.status {
-				t.Fatalf("%v: %s %s has the status %d, not %d:\n%.3000s", state, r.Method, r.URL, state.Status, s.status, state.Body)
+				w.t.Fatalf("%v: %s %s has the status %d, not %d:\n%.9000s", state, r.Method, r.URL, state.Status, s.status, state.Body)
 			}
 			walked = append(walked, state)
 		}
 		w.store.broken, w.full, w.own = "", false, false
 	}
-	for _, lang := range languages {
-		walked = append(walked, w.linked(site, lang, walked)...)
-	}
-	return walked
+	return site, walked
 }
 
 func answer(handler http.Handler, name, lang string, r *http.Request) *State {
@@ -170,18 +176,17 @@ const (
 	maxFile = 1000    // bytes of a file
 )
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, cfg tipboxtest.Config) *world {
 	t.Helper()
 	w := &world{t: t, store: &breakable{Store: mem.New()}, cases: make(map[string]*sent)}
-	w.Org = tipboxtest.New(t, tipboxtest.Config{
-		Store: w.store, MaxFile: maxFile, Reserve: room,
-		Free: func() (int64, error) {
-			if w.full {
-				return room, nil
-			}
-			return 2 * room, nil
-		},
-	})
+	cfg.Store, cfg.MaxFile, cfg.Reserve = w.store, maxFile, room
+	cfg.Free = func() (int64, error) {
+		if w.full {
+			return room, nil
+		}
+		return 2 * room, nil
+	}
+	w.Org = tipboxtest.New(t, cfg)
 	return w
 }
 
