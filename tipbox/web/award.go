@@ -244,7 +244,8 @@ const qrModule = 4
 
 // qrPath draws a QR code, with the margin of four modules that readers want, as a
 // path to be stroked one module wide: each run of dark modules is a line of it, and
-// each line begins where the one before ended.
+// each line begins where the one before ended. Lines run along the upper edge of their
+// modules: the page moves the path by half a module.
 func qrPath(text string) (side int, path string, err error) {
 	code, err := qr.Encode(text, qr.L)
 	if err != nil {
@@ -254,7 +255,7 @@ func qrPath(text string) (side int, path string, err error) {
 	var out strings.Builder
 	for y := range code.Size {
 		at := 0
-		fmt.Fprintf(&out, "M%d %d.5", margin, y+margin)
+		fmt.Fprintf(&out, "M%d %d", margin, y+margin)
 		for x := 0; x < code.Size; x++ {
 			from := x
 			for x < code.Size && code.Black(x, y) {

@@ -243,7 +243,7 @@ func modules(t *testing.T, path string) map[module]bool {
 		var n int
 		switch step[0] {
 		case 'M':
-			if _, err := fmt.Sscanf(step, "M%d %d.5", &at.x, &at.y); err != nil {
+			if _, err := fmt.Sscanf(step, "M%d %d", &at.x, &at.y); err != nil {
 				t.Fatal(step, err)
 			}
 		case 'm':
