@@ -45,6 +45,7 @@ const axeRun = `axe.run(document, {%s, resultTypes: ["violations"], preload: fal
 // languages that are like another at those with an element that no page before had; at
 // colours, light and dark, at such ones of any language. -axe.all looks at all.
 func TestBrowserAxe(t *testing.T) {
+	t.Parallel()
 	file := cmp.Or(os.Getenv(axeFile), filepath.Join("..", ".ci", "node_modules", "axe-core", "axe.min.js"))
 	axe, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,7 +69,7 @@ func TestBrowserAxe(t *testing.T) {
 
 	var texts, painted []*webtest.State
 	builds, elements := make(map[string]bool), make(map[string]bool)
-	for _, page := range walkPages(t) {
+	for _, page := range largestFirst(walkPages(t)) {
 		build := structure(page)
 		fresh := news(elements, page.Lang, page) // of the language
 		switch {
@@ -95,6 +96,13 @@ func TestBrowserAxe(t *testing.T) {
 // axeProbe breaks a rule of each kind.
 const axeProbe = `<!DOCTYPE html><html><title>probe</title><main><img src="data:,"><p style="color: #999; background: #fff">grey</p><input name="x">
 <a href="/a" style="font-size: 8px; line-height: 8px">a</a><a href="/b" style="font-size: 8px; line-height: 8px">b</a></main></html>`
+
+// largestFirst sorts pages so that the first few of a language have most of what there
+// is.
+func largestFirst(pages []*webtest.State) []*webtest.State {
+	slices.SortStableFunc(pages, func(a, b *webtest.State) int { return len(b.Body) - len(a.Body) })
+	return pages
+}
 
 // leads reports whether a language is looked at in full: the two first ones, and
 // those from right to left.

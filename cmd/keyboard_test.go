@@ -60,6 +60,7 @@ func (d *browserDemo) newestOf(t *testing.T, o *tipboxtest.Org) (tip string) {
 // with Tab, Enter, Space and letters only, without scripts. At every stop it can be
 // seen where the focus is.
 func TestBrowserKeyboardStory(t *testing.T) {
+	t.Parallel()
 	chrome := startChromium(t)
 	o, site := startSite(t)
 	for _, lang := range []string{"en", "zh-Hans", "ar"} {

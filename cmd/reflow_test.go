@@ -40,6 +40,7 @@ const wideSpaced = `(() => {
 // 1.4.10), also where the reader spaces the text. It leaves out pages that have nothing
 // that could be wider than in those before; -axe.all does not.
 func TestBrowserReflow(t *testing.T) {
+	t.Parallel()
 	chrome := startChromium(t)
 	s := chrome.newStage(t, tooWide)
 	defer s.cancel()
@@ -52,7 +53,7 @@ func TestBrowserReflow(t *testing.T) {
 
 	var pages []*webtest.State
 	known := make(map[string]bool)
-	for _, page := range walkPages(t) {
+	for _, page := range largestFirst(walkPages(t)) {
 		if mayStickOut(known, page) || *axeAll {
 			pages = append(pages, page)
 		}

@@ -29,6 +29,7 @@ var w3mStories = []w3mStory{
 // TestTextBrowserStory goes from the first page to the receipt, to the thread and back,
 // and asks what a sum would bring: with w3m in a terminal, by its keys.
 func TestTextBrowserStory(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"w3m", "tmux"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skipf("the program %s is not installed", name)
