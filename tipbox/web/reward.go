@@ -274,11 +274,12 @@ func (l *pageLanguage) groupMark() string {
 
 // money writes an amount of a schedule's currency.
 func (l *pageLanguage) money(amount int64, s *tipbox.Schedule) string {
-	symbol := l.symbol(s)
+	symbol, digits := l.symbol(s), l.number(amount, s.Digits())
+	text := l.T("reward.money", symbol, digits)
 	if last, _ := utf8.DecodeLastRuneInString(symbol); unicode.IsLetter(last) {
-		symbol += "\u00a0"
+		text = strings.Replace(text, symbol+digits, symbol+"\u00a0"+digits, 1)
 	}
-	return l.T("reward.money", symbol, l.number(amount, s.Digits()))
+	return text
 }
 
 func (l *pageLanguage) symbol(s *tipbox.Schedule) string {
@@ -342,6 +343,9 @@ func (l *pageLanguage) parseMoney(typed string, s *tipbox.Schedule) (int64, erro
 	whole, err := ungroup(whole, l.groupMark())
 	if err != nil {
 		return 0, err
+	}
+	if len(part) == 3 && exponent < 3 {
+		return 0, errBadAmount // 120.000 is 120 where the point is the decimal one, and was hardly meant so
 	}
 	part = strings.TrimRight(part, "0")
 	if strings.Trim(whole+part, "0123456789") != "" || len(part) > exponent {
