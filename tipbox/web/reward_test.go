@@ -77,7 +77,7 @@ func rewardSite(t testing.TB, schedules ...roster.Schedule) *site {
 // calculator is the form of a schedule.
 func (a *answer) calculator(t testing.TB, id string) *form {
 	t.Helper()
-	return a.page.form(t, "/reward#try-"+id)
+	return a.page.id(t, "try-"+id).asForm(t)
 }
 
 // ask fills in a form and asks, as a browser does.
