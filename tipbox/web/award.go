@@ -203,10 +203,9 @@ func (s *site) postVoucher(w http.ResponseWriter, r *http.Request) error {
 	}
 	n, _ := strconv.Atoi(sent.Get("voucher"))
 	view := views[min(max(n, 1), len(views))-1]
-	if view.Side, view.QR, err = qrPath(view.compact); err != nil {
+	if view.QR, err = drawQR(view.compact); err != nil {
 		return err
 	}
-	view.Drawn = view.Side * qrModule
 	p.Title, p.Data = "voucher.head", view
 	return s.render(w, http.StatusOK, "voucher", p)
 }
@@ -221,9 +220,7 @@ type voucherView struct {
 	Until          template.HTML
 	UntilText      string
 	Text, Digits   string
-	Side           int    // of the QR code, in modules
-	Drawn          int    // likewise, in pixels
-	QR             string // the path of its dark modules
+	QR             *qrDrawing
 
 	compact string
 }
@@ -242,34 +239,49 @@ func (s *site) sendVouchers(w http.ResponseWriter, p *page, views []voucherView)
 // qrModule is how large a module is drawn, in pixels: a whole number, so that all are.
 const qrModule = 4
 
-// qrPath draws a QR code, with the margin of four modules that readers want, as a
-// path to be stroked one module wide: each run of dark modules is a line of it, and
-// each line begins where the one before ended. Lines run along the upper edge of their
-// modules: the page moves the path by half a module.
-func qrPath(text string) (side int, path string, err error) {
+// A qrDrawing is a QR code with the margin of four modules that readers want. Its path
+// runs along every row in turn, there and back, and is stroked one module wide; its
+// dashes are the runs of dark and of light modules on the way. Rows lie on the upper
+// edge of their modules: the page moves the path by half a module.
+type qrDrawing struct {
+	Side   int // in modules
+	Drawn  int // in pixels
+	Path   string
+	Dashes string
+}
+
+func drawQR(text string) (*qrDrawing, error) {
 	code, err := qr.Encode(text, qr.L)
 	if err != nil {
-		return 0, "", fmt.Errorf("drawing a QR code: %w", err)
+		return nil, fmt.Errorf("drawing a QR code: %w", err)
 	}
 	const margin = 4
-	var out strings.Builder
-	for y := range code.Size {
-		at := 0
-		fmt.Fprintf(&out, "M%d %d", margin, y+margin)
-		for x := 0; x < code.Size; x++ {
-			from := x
-			for x < code.Size && code.Black(x, y) {
-				x++
-			}
-			if x == from {
-				continue
-			}
-			if from > at {
-				fmt.Fprintf(&out, "m%d 0", from-at)
-			}
-			fmt.Fprintf(&out, "h%d", x-from)
-			at = x
+	d := &qrDrawing{Side: code.Size + 2*margin}
+	d.Drawn = d.Side * qrModule
+	path := fmt.Sprintf("M%d %d", margin, margin)
+	var dashes []string
+	dark, run := true, 0 // the first module is dark in every code
+	step := func(black bool) {
+		if black != dark {
+			dashes = append(dashes, strconv.Itoa(run))
+			dark, run = black, 0
 		}
+		run++
 	}
-	return code.Size + 2*margin, out.String(), nil
+	for y := range code.Size {
+		if y > 0 {
+			path += "v1"
+			step(false)
+		}
+		for i := range code.Size {
+			if y%2 == 0 {
+				step(code.Black(i, y))
+			} else {
+				step(code.Black(code.Size-1-i, y))
+			}
+		}
+		path += fmt.Sprintf("h%d", code.Size*(1-y%2*2))
+	}
+	d.Path, d.Dashes = path, strings.Join(append(dashes, strconv.Itoa(run)), " ")
+	return d, nil
 }

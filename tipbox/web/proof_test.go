@@ -3,6 +3,7 @@ package web_test
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -219,7 +220,8 @@ func TestTheReceiptHasAFoldedQRCodeOfItsDigits(t *testing.T) {
 		t.Fatal(err)
 	}
 	const margin = 4
-	dark := modules(t, folded[0].tags("path")[0].attr["d"])
+	drawn := folded[0].tags("path")[0]
+	dark := modules(t, drawn.attr["d"], drawn.attr["stroke-dasharray"])
 	for y := -margin; y < code.Size+margin; y++ {
 		for x := -margin; x < code.Size+margin; x++ {
 			if dark[module{x + margin, y + margin}] != code.Black(x, y) {
@@ -234,32 +236,50 @@ func TestTheReceiptHasAFoldedQRCodeOfItsDigits(t *testing.T) {
 
 type module struct{ x, y int }
 
-// modules are the dark ones of a path of moves and horizontal lines, one module wide.
-func modules(t *testing.T, path string) map[module]bool {
+// modules are the dark ones of a path of moves by lines, drawn with dashes.
+func modules(t *testing.T, path, dashes string) map[module]bool {
 	t.Helper()
-	dark := make(map[module]bool)
 	var at module
-	for _, step := range regexp.MustCompile(`[Mmh][^Mmh]*`).FindAllString(path, -1) {
+	var way []module // each unit of the path, by the module that it is in
+	for _, step := range regexp.MustCompile(`[Mvh][^Mvh]*`).FindAllString(path, -1) {
 		var n int
-		switch step[0] {
-		case 'M':
+		if step[0] == 'M' {
 			if _, err := fmt.Sscanf(step, "M%d %d", &at.x, &at.y); err != nil {
 				t.Fatal(step, err)
 			}
-		case 'm':
-			if _, err := fmt.Sscanf(step, "m%d 0", &n); err != nil {
-				t.Fatal(step, err)
-			}
-			at.x += n
-		case 'h':
-			if _, err := fmt.Sscanf(step, "h%d", &n); err != nil {
-				t.Fatal(step, err)
-			}
-			for range n {
-				dark[at] = true
-				at.x++
+			continue
+		}
+		if _, err := fmt.Sscan(step[1:], &n); err != nil {
+			t.Fatal(step, err)
+		}
+		if step[0] == 'v' {
+			way = append(way, module{-1, -1})
+			at.y += n
+			continue
+		}
+		for i := range max(n, -n) {
+			way = append(way, module{at.x + i, at.y})
+			if n < 0 {
+				way[len(way)-1] = module{at.x - i - 1, at.y}
 			}
 		}
+		at.x += n
+	}
+	dark := make(map[module]bool)
+	for i, dash := range strings.Fields(dashes) {
+		n, err := strconv.Atoi(dash)
+		if err != nil || n > len(way) {
+			t.Fatalf("dash %q of a way of %d more, %v", dash, len(way), err)
+		}
+		for _, m := range way[:n] {
+			if i%2 == 0 {
+				dark[m] = true
+			}
+		}
+		way = way[n:]
+	}
+	if len(way) > 0 {
+		t.Errorf("the dashes end %d before the path", len(way))
 	}
 	return dark
 }
