@@ -53,9 +53,13 @@ const (
 )
 
 // serve serves the folder until the context ends. Ready is called once both
-// listeners accept. Confined says that it is not to serve unless shut in whole.
-func (a *app) serve(f *folder, confined bool, listen, deskAddr string, ready func(sources, members net.Addr) error) error {
+// listeners accept. Required says that it must be shut in whole for that.
+func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready func(sources, members net.Addr) error) error {
 	if err := f.fit(f.service.Roster()); err != nil {
+		return err
+	}
+	look, err := f.loadLook()
+	if err != nil {
 		return err
 	}
 	tuneMemory()
@@ -66,7 +70,7 @@ func (a *app) serve(f *folder, confined bool, listen, deskAddr string, ready fun
 	} else if n > 0 {
 		a.log.Info("removed files of tips that were never finished", "files", n)
 	}
-	pages, err := web.New(web.Config{Service: f.service, Log: a.log})
+	pages, err := web.New(web.Config{Service: f.service, Log: a.log, Look: look})
 	if err != nil {
 		return err
 	}
@@ -89,7 +93,7 @@ func (a *app) serve(f *folder, confined bool, listen, deskAddr string, ready fun
 		return err
 	}
 	defer stopControl()
-	if err := a.shutIn(f, confined); err != nil {
+	if err := a.shutIn(f, required); err != nil {
 		return err
 	}
 	servers := []*http.Server{newServer(pages), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}

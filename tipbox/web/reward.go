@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,13 +30,13 @@ func (s *site) rewardRoutes(r *mux.Router) {
 // stands in the page's address and is kept nowhere.
 type rewardPage struct {
 	Scales    []rewardScale
-	Charities []string
+	Charities []template.HTML
 }
 
 // A rewardScale is a schedule as a table, with a calculator.
 type rewardScale struct {
 	ID      string
-	Title   string
+	Title   template.HTML
 	Example bool
 	Rows    []rewardRow
 
@@ -49,13 +50,14 @@ type rewardScale struct {
 }
 
 type rewardRow struct {
-	Head   string
-	Values []string
+	Head   template.HTML
+	Values []template.HTML
 }
 
 type rewardEvidence struct {
-	ID, Title string
-	Chosen    bool
+	ID     string
+	Title  template.HTML
+	Chosen bool
 }
 
 // getReward shows the scales in force and, if a sum is asked about, what it would
@@ -92,7 +94,16 @@ func (s *site) getReward(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	p.Data = shown
-	return s.render(w, status, "reward", p)
+	if asksMore(asked) {
+		return s.render(w, status, "reward", p)
+	}
+	mayBeIndexed(w)
+	return s.renderPublic(w, r, "reward", p)
+}
+
+// asksMore reports whether a query asks for more than a language.
+func asksMore(query url.Values) bool {
+	return len(query) > 1 || len(query) == 1 && !query.Has("lang")
 }
 
 // getRewardJSON sends every schedule there ever was. It is the same for everybody
@@ -118,21 +129,21 @@ func (s *site) getRewardJSON(w http.ResponseWriter, r *http.Request) error {
 func (p *page) scale(scale tipbox.Scale) rewardScale {
 	s := scale.Schedule
 	view := rewardScale{ID: s.ID, Title: p.In(s.Title), Example: s.Example, Currency: s.Currency, Sample: p.number(120_000, 0)}
-	row := func(key string, values ...string) {
-		view.Rows = append(view.Rows, rewardRow{p.T(key), values})
+	row := func(key string, values ...template.HTML) {
+		view.Rows = append(view.Rows, rewardRow{p.html(key), values})
 	}
-	var channels []string
+	var channels []template.HTML
 	for _, c := range scale.For {
 		channels = append(channels, p.In(c.Title))
 	}
 	row("reward.for", channels...)
-	row("reward.since", s.Since)
+	row("reward.since", p.Day(s.Since))
 	if s.Base == "found" {
-		row("reward.base", p.T("reward.base.found"))
+		row("reward.base", p.html("reward.base.found"))
 	} else {
-		row("reward.base", p.T("reward.base.collected"))
+		row("reward.base", p.html("reward.base.collected"))
 	}
-	evidence := make(map[string]string)
+	evidence := make(map[string]template.HTML)
 	for _, e := range s.Evidence {
 		evidence[e.ID] = p.In(e.Title)
 		view.Evidence = append(view.Evidence, rewardEvidence{ID: e.ID, Title: p.In(e.Title)})
@@ -140,37 +151,37 @@ func (p *page) scale(scale tipbox.Scale) rewardScale {
 	for _, t := range s.Tiers {
 		head := evidence[t.Evidence]
 		if head == "" {
-			head = p.T("reward.rate")
+			head = p.html("reward.rate")
 		}
 		if t.From > 0 {
-			head = p.T("reward.from", head, p.money(t.From, s))
+			head = p.html("reward.from", head, p.money(t.From, s))
 		}
-		values := []string{p.percent(t.High)}
+		values := []template.HTML{template.HTML(template.HTMLEscapeString(p.percent(t.High)))}
 		if t.Low != t.High {
-			values[0] = p.T("reward.range", p.percent(t.Low), p.percent(t.High))
+			values[0] = p.html("reward.range", p.percent(t.Low), p.percent(t.High))
 		}
 		if t.Floor > 0 {
-			values = append(values, p.T("reward.floor", p.money(t.Floor, s)))
+			values = append(values, p.html("reward.floor", p.money(t.Floor, s)))
 		}
 		view.Rows = append(view.Rows, rewardRow{head, values})
 	}
 	if s.Minimum > 0 {
-		row("reward.minimum", p.T("reward.minimum.text", p.money(s.Minimum, s)))
+		row("reward.minimum", p.html("reward.minimum.text", p.money(s.Minimum, s)))
 	}
 	if s.Cap > 0 {
-		row("reward.cap", p.T("reward.cap.text", p.money(s.Cap, s)))
+		row("reward.cap", p.html("reward.cap.text", p.money(s.Cap, s)))
 	}
-	row("reward.unit", p.T("reward.unit.text", p.money(s.Unit, s)))
-	var approvers []string
+	row("reward.unit", p.html("reward.unit.text", p.money(s.Unit, s)))
+	var approvers []template.HTML
 	for _, a := range s.Approvers {
-		text := p.T("reward.votes", a.Votes)
+		text := p.html("reward.votes", a.Votes)
 		if a.From > 0 {
-			text = p.T("reward.from", text, p.money(a.From, s))
+			text = p.html("reward.from", text, p.money(a.From, s))
 		}
 		approvers = append(approvers, text)
 	}
 	row("reward.approvers", approvers...)
-	row("reward.claim", p.T("reward.claim.days", s.ClaimDays), p.T("reward.claim.warned", s.Warn()))
+	row("reward.claim", p.html("reward.claim.days", s.ClaimDays), p.html("reward.claim.warned", s.Warn()))
 	return view
 }
 
@@ -258,16 +269,17 @@ func (l *pageLanguage) decimalPoint() string {
 }
 
 func (l *pageLanguage) groupMark() string {
-	return strings.TrimFunc(l.printer.Sprint(number.Decimal(123456)), unicode.IsDigit)
+	return strings.TrimFunc(l.printer.Sprint(number.Decimal(12345)), unicode.IsDigit) // of one group: others may be of two digits
 }
 
 // money writes an amount of a schedule's currency.
 func (l *pageLanguage) money(amount int64, s *tipbox.Schedule) string {
-	symbol := l.symbol(s)
+	symbol, digits := l.symbol(s), l.number(amount, s.Digits())
+	text := l.T("reward.money", symbol, digits)
 	if last, _ := utf8.DecodeLastRuneInString(symbol); unicode.IsLetter(last) {
-		symbol += "\u00a0"
+		text = strings.Replace(text, symbol+digits, symbol+"\u00a0"+digits, 1)
 	}
-	return l.T("reward.money", symbol, l.number(amount, s.Digits()))
+	return text
 }
 
 func (l *pageLanguage) symbol(s *tipbox.Schedule) string {
@@ -309,9 +321,7 @@ func (l *pageLanguage) parseMoney(typed string, s *tipbox.Schedule) (int64, erro
 	if text == "" {
 		return 0, errNoAmount
 	}
-	for d := range 10 {
-		text = strings.ReplaceAll(text, l.printer.Sprint(number.Decimal(d)), strconv.Itoa(d))
-	}
+	text = strings.Map(europeanDigit, text)
 	for _, name := range l.currencyNames(s) {
 		text = strings.TrimSuffix(strings.TrimPrefix(text, name), name)
 	}
@@ -332,6 +342,9 @@ func (l *pageLanguage) parseMoney(typed string, s *tipbox.Schedule) (int64, erro
 	if err != nil {
 		return 0, err
 	}
+	if len(part) == 3 && exponent < 3 {
+		return 0, errBadAmount // 120.000 is 120 where the point is the decimal one, and was hardly meant so
+	}
 	part = strings.TrimRight(part, "0")
 	if strings.Trim(whole+part, "0123456789") != "" || len(part) > exponent {
 		return 0, errBadAmount
@@ -345,6 +358,18 @@ func (l *pageLanguage) parseMoney(typed string, s *tipbox.Schedule) (int64, erro
 		return 0, fmt.Errorf("%w: %d digits", errLargeAmount, len(all))
 	}
 	return amount, nil
+}
+
+// europeanDigit is the digit 0 to 9 for one of any script, which has ten in a row.
+func europeanDigit(c rune) rune {
+	if !unicode.Is(unicode.Nd, c) {
+		return c
+	}
+	value := rune(0)
+	for unicode.Is(unicode.Nd, c-value-1) {
+		value++
+	}
+	return '0' + value%10
 }
 
 // currencyNames are what may stand beside an amount, in capitals: CNY, CN¥, ¥, 元.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -47,7 +48,11 @@ func (s *site) getTip(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p := s.newPage(r, "tip.title")
-	return s.renderTip(w, http.StatusOK, p, token, form{})
+	chosen := r.URL.Query().Get("channel")
+	if slices.ContainsFunc(s.service.Channels(), func(c tipbox.Channel) bool { return c.ID == chosen }) {
+		p.kept = url.Values{"channel": {chosen}}
+	}
+	return s.renderTip(w, http.StatusOK, p, token, form{Values: p.kept})
 }
 
 // renderTip shows the form, filled with what was sent, if anything was. Files
@@ -147,21 +152,20 @@ func (s *site) receive(w http.ResponseWriter, r *http.Request, begin func(url.Va
 }
 
 func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code, channel string) error {
-	side, path, err := qrPath(strings.ReplaceAll(code.Digits(), " ", ""))
+	code2d, err := drawQR(strings.ReplaceAll(code.Digits(), " ", ""))
 	if err != nil {
 		return err
 	}
 	session := s.service.Session(code)
 	var proof *proofView
 	if s.service.OffersProof(channel) {
-		proof = &proofView{Session: session, Day: s.service.Today()}
+		proof = &proofView{Session: session, Day: p.Day(s.service.Today())}
 	}
 	p.Title = "receipt.title"
 	p.Data = struct {
 		Words, WordsLang, Digits, Session, Address string
-		Side, Drawn                                int    // of the QR code, in modules and pixels
-		QR                                         string // the path of its dark modules: digits, run together
+		QR                                         *qrCode // digits, run together
 		Proof                                      *proofView
-	}{code.Words(p.Tag), p.Tag, code.Digits(), session, p.T("nav.thread"), side, side * qrModule, path, proof}
+	}{code.Words(p.Tag), receipt.WordsLang(p.Tag), code.Digits(), session, p.T("nav.thread"), code2d, proof}
 	return s.render(w, http.StatusOK, "receipt", p)
 }
