@@ -41,11 +41,7 @@ func (a *app) shutIn(f *folder, required bool) error {
 		return nil
 	}
 	c := f.confinement()
-	// The system's folders are read once, while they can be.
-	time.Now().Zone()
-	if c.calls {
-		x509.SystemCertPool() // of which an error comes again when it is used
-	}
+	c.readAhead()
 	missing := append(a.missing, confine(c)...)
 	if required && len(missing) > 0 {
 		return fmt.Errorf("not started, as --require-confinement says: %w", errors.Join(missing...))
@@ -54,6 +50,14 @@ func (a *app) shutIn(f *folder, required bool) error {
 		a.log.Warn("the server is not shut in whole", "missing", m)
 	}
 	return nil
+}
+
+// readAhead has Go read what it reads once, while it can.
+func (c confinement) readAhead() {
+	time.Now().Zone()
+	if c.calls {
+		x509.SystemCertPool() // whose error comes again where it is used
+	}
 }
 
 // confinement is what serving the folder takes.

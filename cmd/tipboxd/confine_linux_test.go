@@ -6,11 +6,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,6 +89,7 @@ func inside(text string) int {
 		}
 	}()
 	c := confinement{write: o.Write, read: o.Read, calls: o.Calls, ports: o.Ports}
+	c.readAhead()
 	for _, err := range append(keepMemory(), confine(c)...) {
 		report.Missing = append(report.Missing, err.Error())
 	}
@@ -292,6 +296,13 @@ var tries = map[string]func(r *room, with string) error{
 			err = errors.New("no address")
 		}
 		return err
+	},
+	"tell": func(_ *room, url string) error {
+		return (&hook{url: url}).send(context.Background(), notice{says: tidingsTest})
+	},
+	"zone": func(*room, string) error {
+		zone, _ := time.Now().Zone()
+		return errors.New(zone)
 	},
 	"map code": func(*room, string) error {
 		return second(unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_EXEC, unix.MAP_ANON|unix.MAP_PRIVATE))
@@ -628,6 +639,33 @@ func TestOnlyConnectionsOfNotificationsAreBegunFromInside(t *testing.T) {
 	try(t, o, []trial{{"send fast what listened", other, byFilter}})
 }
 
+// TestMembersAreToldFromInside has the system's authorities and zone be of files that
+// cannot be read from inside.
+func TestMembersAreToldFromInside(t *testing.T) {
+	needKernel(t, abiNet)
+	in, beside := newPlace(t)
+	chat := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer chat.Close()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: chat.Certificate().Raw})
+	zone := append([]byte("TZif"), make([]byte, 40)...) // RFC 8536: one type, four characters
+	zone[39], zone[43] = 1, 4
+	zone = append(zone, 0, 0, 0x70, 0x80, 0, 0, 'X', 'S', 'T', 0)
+	for name, text := range map[string][]byte{"ca.pem": authority, "zone": zone} {
+		if err := os.WriteFile(filepath.Join(beside, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("SSL_CERT_FILE", beside+"/ca.pem")
+	t.Setenv("TZ", ":"+beside+"/zone")
+	port := chat.Listener.Addr().(*net.TCPAddr).Port
+	o := insideOrder{Write: in, Read: resolverFiles(), Calls: true, Ports: []uint16{uint16(port)}}
+	try(t, o, []trial{
+		{"zone", "", "XST"},
+		{"read", beside + "/ca.pem", byLandlock},
+		{"tell", fmt.Sprintf("https://127.0.0.1:%d/", port), ""},
+	})
+}
+
 // TestNumbersOfOtherSystemCallsAreRefused runs the filter itself: this kernel may
 // know none of them.
 func TestNumbersOfOtherSystemCallsAreRefused(t *testing.T) {
@@ -725,10 +763,10 @@ func TestServerThatCannotLockMemorySaysSo(t *testing.T) {
 	serving := []byte("msg=serving")
 
 	child, stdin, log := start("serve", dir, "--require-confinement")
+	defer time.AfterFunc(10*time.Second, func() { stdin.Close() }).Stop()
 	if err := child.Wait(); err == nil || !bytes.Contains(log.Bytes(), says) || bytes.Contains(log.Bytes(), serving) {
 		t.Errorf("with --require-confinement: %v\n%s", err, log.Bytes())
 	}
-	stdin.Close()
 
 	child, stdin, log = start("serve", dir)
 	for range 1000 {

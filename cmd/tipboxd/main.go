@@ -1,3 +1,8 @@
+// Where memory is locked, what Go gives back of it is mapped anew, and would be kept
+// apart by its name from what is beside it.
+//
+//go:debug decoratemappings=0
+
 // Tipboxd is the server.
 package main
 
