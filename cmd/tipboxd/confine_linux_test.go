@@ -51,6 +51,7 @@ type insideOrder struct {
 	Calls bool
 	Ports []uint16
 	Try   []attempt
+	Lacks []uint32 // system calls that the kernel is not to have
 
 	Serve []string // instead: arguments of tipboxd, in a process that may not lock memory
 }
@@ -73,6 +74,9 @@ func inside(text string) int {
 		return serveUnlocked(o.Serve)
 	}
 	room := enterRoom()
+	if len(o.Lacks) > 0 {
+		lack(o.Lacks)
+	}
 	var report insideReport
 	// The attempts are made in a thread that was there before.
 	begin, done := make(chan bool), make(chan bool)
@@ -97,6 +101,22 @@ func inside(text string) int {
 	<-done
 	json.NewEncoder(os.Stdout).Encode(report)
 	return 0
+}
+
+// lack makes the kernel one that has not these calls.
+func lack(calls []uint32) {
+	runtime.LockOSThread() // and stays there
+	var f filter
+	f.load(atCall)
+	f.refuse(calls, unix.ENOSYS)
+	f.end(unix.SECCOMP_RET_ALLOW)
+	program := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
+	if err := errors.Join(
+		unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+		call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))),
+	); err != nil {
+		panic(err)
+	}
 }
 
 // serveUnlocked is tipboxd in a process that may lock no more memory than most may.
@@ -371,23 +391,28 @@ func needKernel(t *testing.T, landlock int) {
 // missing.
 func goInside(t *testing.T, o insideOrder) []string {
 	t.Helper()
-	child := childInside(t, o)
-	var errs bytes.Buffer
-	child.Stderr = &errs
-	out, err := child.Output()
-	var report insideReport
-	if err == nil {
-		err = json.Unmarshal(out, &report)
-	}
-	if err != nil {
-		t.Fatalf("what is inside ended, or became another program: %v\n%s%s", err, out, &errs)
-	}
+	report := reportFromInside(t, o)
 	for _, m := range report.Missing {
 		if !strings.Contains(m, "LimitMEMLOCK") { // see TestMemoryIsLocked
 			t.Errorf("missing: %s", m)
 		}
 	}
 	return report.Came
+}
+
+func reportFromInside(t *testing.T, o insideOrder) (report insideReport) {
+	t.Helper()
+	child := childInside(t, o)
+	var errs bytes.Buffer
+	child.Stderr = &errs
+	out, err := child.Output()
+	if err == nil {
+		err = json.Unmarshal(out, &report)
+	}
+	if err != nil {
+		t.Fatalf("what is inside ended, or became another program: %v\n%s%s", err, out, &errs)
+	}
+	return report
 }
 
 func childInside(t *testing.T, o insideOrder) *exec.Cmd {
@@ -740,6 +765,32 @@ func (f filter) judge(t *testing.T, arch, call uint32, args [6]uint32) uint32 {
 	}
 	t.Fatal("the filter has no end")
 	return 0
+}
+
+// TestWhatTheKernelLacksIsNamed has it lack one thing, and expects the other.
+func TestWhatTheKernelLacksIsNamed(t *testing.T) {
+	needKernel(t, abiRefer)
+	in, _ := newPlace(t)
+	for _, c := range []struct {
+		lacks uint32
+		says  string
+		came  []string
+	}{
+		{unix.SYS_LANDLOCK_CREATE_RULESET, "Linux 5.19, and landlock in the list lsm=", []string{"", byFilter}},
+		{unix.SYS_SECCOMP, "seccomp, Linux 3.17", []string{byLandlock, "no such process"}},
+	} {
+		o := insideOrder{Write: in, Lacks: []uint32{c.lacks}}
+		o.Try = []attempt{{"read", "/etc/passwd"}, {"call", strconv.Itoa(unix.SYS_PTRACE)}}
+		report := reportFromInside(t, o)
+		if !slices.ContainsFunc(report.Missing, func(m string) bool { return strings.Contains(m, c.says) }) {
+			t.Errorf("without %d: %q does not say %q", c.lacks, report.Missing, c.says)
+		}
+		for i, want := range c.came {
+			if got := report.Came[i]; (got == "") != (want == "") || !strings.Contains(got, want) {
+				t.Errorf("without %d: %v: %q, want %q", c.lacks, o.Try[i], got, want)
+			}
+		}
+	}
 }
 
 // TestServerThatCannotLockMemorySaysSo has a server that may lock little, with
