@@ -138,6 +138,15 @@ func (c *Code) Words(lang string) string {
 	return strings.Join(spelled, l.space)
 }
 
+// WordsLanguage is the language of the words that Words returns for lang: that, or
+// "en" where it has no list of its own.
+func WordsLanguage(lang string) string {
+	if words := listFor(lang).words(); words[0] == english.words()[0] {
+		return "en"
+	}
+	return lang
+}
+
 // Digits returns the code as 12 groups of four digits, separated by spaces:
 // the numbers of its words, 0000 to 2047.
 func (c *Code) Digits() string {

@@ -166,6 +166,6 @@ func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code,
 		Words, WordsLang, Digits, Session, Address string
 		QR                                         *qrDrawing // of the digits, run together
 		Proof                                      *proofView
-	}{code.Words(p.Tag), p.Tag, code.Digits(), session, p.T("nav.thread"), drawing, proof}
+	}{code.Words(p.Tag), receipt.WordsLanguage(p.Tag), code.Digits(), session, p.T("nav.thread"), drawing, proof}
 	return s.render(w, http.StatusOK, "receipt", p)
 }
