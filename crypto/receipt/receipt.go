@@ -138,14 +138,9 @@ func (c *Code) Words(lang string) string {
 	return strings.Join(spelled, l.space)
 }
 
-// WordsLanguage is the language of the words that Words returns for lang: that, or
-// "en" where it has no list of its own.
-func WordsLanguage(lang string) string {
-	if words := listFor(lang).words(); words[0] == english.words()[0] {
-		return "en"
-	}
-	return lang
-}
+// WordsLang is the language, a BCP 47 tag, in which Words writes for lang: English for
+// one without a list of its own.
+func WordsLang(lang string) string { return listFor(lang).lang }
 
 // Digits returns the code as 12 groups of four digits, separated by spaces:
 // the numbers of its words, 0000 to 2047.

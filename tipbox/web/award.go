@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/gorilla/mux"
-	"rsc.io/qr"
 
 	"tipbox/crypto/receipt"
 	"tipbox/tipbox"
@@ -220,7 +219,7 @@ type voucherView struct {
 	Until          template.HTML
 	UntilText      string
 	Text, Digits   string
-	QR             *qrDrawing
+	QR             *qrCode
 
 	compact string
 }
@@ -234,54 +233,4 @@ func (s *site) sendVouchers(w http.ResponseWriter, p *page, views []voucherView)
 	text.WriteString(p.T("voucher.paper") + "\n")
 	w.Header().Set("Content-Disposition", `attachment; filename="papers.txt"`)
 	return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(text.String()))
-}
-
-// qrModule is how large a module is drawn, in pixels: a whole number, so that all are.
-const qrModule = 4
-
-// A qrDrawing is a QR code with the margin of four modules that readers want. Its path
-// runs along every row in turn, there and back, and is stroked one module wide; its
-// dashes are the runs of dark and of light modules on the way. Rows lie on the upper
-// edge of their modules: the page moves the path by half a module.
-type qrDrawing struct {
-	Side   int // in modules
-	Drawn  int // in pixels
-	Path   string
-	Dashes string
-}
-
-func drawQR(text string) (*qrDrawing, error) {
-	code, err := qr.Encode(text, qr.L)
-	if err != nil {
-		return nil, fmt.Errorf("drawing a QR code: %w", err)
-	}
-	const margin = 4
-	d := &qrDrawing{Side: code.Size + 2*margin}
-	d.Drawn = d.Side * qrModule
-	path := fmt.Sprintf("M%d %d", margin, margin)
-	var dashes []string
-	dark, run := true, 0 // the first module is dark in every code
-	step := func(black bool) {
-		if black != dark {
-			dashes = append(dashes, strconv.Itoa(run))
-			dark, run = black, 0
-		}
-		run++
-	}
-	for y := range code.Size {
-		if y > 0 {
-			path += "v1"
-			step(false)
-		}
-		for i := range code.Size {
-			if y%2 == 0 {
-				step(code.Black(i, y))
-			} else {
-				step(code.Black(code.Size-1-i, y))
-			}
-		}
-		path += fmt.Sprintf("h%d", code.Size*(1-y%2*2))
-	}
-	d.Path, d.Dashes = path, strings.Join(append(dashes, strconv.Itoa(run)), " ")
-	return d, nil
 }

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -220,8 +219,7 @@ func TestTheReceiptHasAFoldedQRCodeOfItsDigits(t *testing.T) {
 		t.Fatal(err)
 	}
 	const margin = 4
-	drawn := folded[0].tags("path")[0]
-	dark := modules(t, drawn.attr["d"], drawn.attr["stroke-dasharray"])
+	dark := modules(t, folded[0].tags("path")...)
 	for y := -margin; y < code.Size+margin; y++ {
 		for x := -margin; x < code.Size+margin; x++ {
 			if dark[module{x + margin, y + margin}] != code.Black(x, y) {
@@ -236,50 +234,34 @@ func TestTheReceiptHasAFoldedQRCodeOfItsDigits(t *testing.T) {
 
 type module struct{ x, y int }
 
-// modules are the dark ones of a path of moves by lines, drawn with dashes.
-func modules(t *testing.T, path, dashes string) map[module]bool {
+// modules are the dark ones of paths of moves and lines, one module wide.
+func modules(t *testing.T, paths ...*node) map[module]bool {
 	t.Helper()
-	var at module
-	var way []module // each unit of the path, by the module that it is in
-	for _, step := range regexp.MustCompile(`[Mvh][^Mvh]*`).FindAllString(path, -1) {
-		var n int
-		if step[0] == 'M' {
-			if _, err := fmt.Sscanf(step, "M%d %d", &at.x, &at.y); err != nil {
-				t.Fatal(step, err)
-			}
-			continue
-		}
-		if _, err := fmt.Sscan(step[1:], &n); err != nil {
-			t.Fatal(step, err)
-		}
-		if step[0] == 'v' {
-			way = append(way, module{-1, -1})
-			at.y += n
-			continue
-		}
-		for i := range max(n, -n) {
-			way = append(way, module{at.x + i, at.y})
-			if n < 0 {
-				way[len(way)-1] = module{at.x - i - 1, at.y}
-			}
-		}
-		at.x += n
-	}
 	dark := make(map[module]bool)
-	for i, dash := range strings.Fields(dashes) {
-		n, err := strconv.Atoi(dash)
-		if err != nil || n > len(way) {
-			t.Fatalf("dash %q of a way of %d more, %v", dash, len(way), err)
-		}
-		for _, m := range way[:n] {
-			if i%2 == 0 {
-				dark[m] = true
+	for _, path := range paths {
+		var at module
+		for _, step := range regexp.MustCompile(`([Mmhv])(-?\d+) ?(-?\d*)`).FindAllStringSubmatch(path.attr["d"], -1) {
+			n, _ := strconv.Atoi(step[2])
+			m, _ := strconv.Atoi(step[3])
+			switch step[1] {
+			case "M":
+				at = module{n, m}
+			case "m":
+				at = module{at.x + n, at.y + m}
+			case "h", "v":
+				if want := map[string]string{"h": "translate(0 .5)", "v": "translate(.5 0)"}[step[1]]; path.attr["transform"] != want {
+					t.Fatalf("a line %s is moved by %s", step[1], path.attr["transform"])
+				}
+				for range n {
+					dark[at] = true
+					if step[1] == "h" {
+						at.x++
+					} else {
+						at.y++
+					}
+				}
 			}
 		}
-		way = way[n:]
-	}
-	if len(way) > 0 {
-		t.Errorf("the dashes end %d before the path", len(way))
 	}
 	return dark
 }

@@ -269,7 +269,7 @@ func (l *pageLanguage) decimalPoint() string {
 }
 
 func (l *pageLanguage) groupMark() string {
-	return strings.TrimFunc(l.printer.Sprint(number.Decimal(123456)), unicode.IsDigit)
+	return strings.TrimFunc(l.printer.Sprint(number.Decimal(12345)), unicode.IsDigit) // of one group: others may be of two digits
 }
 
 // money writes an amount of a schedule's currency.
@@ -321,9 +321,7 @@ func (l *pageLanguage) parseMoney(typed string, s *tipbox.Schedule) (int64, erro
 	if text == "" {
 		return 0, errNoAmount
 	}
-	for d := range 10 {
-		text = strings.ReplaceAll(text, l.printer.Sprint(number.Decimal(d)), strconv.Itoa(d))
-	}
+	text = strings.Map(europeanDigit, text)
 	for _, name := range l.currencyNames(s) {
 		text = strings.TrimSuffix(strings.TrimPrefix(text, name), name)
 	}
@@ -360,6 +358,18 @@ func (l *pageLanguage) parseMoney(typed string, s *tipbox.Schedule) (int64, erro
 		return 0, fmt.Errorf("%w: %d digits", errLargeAmount, len(all))
 	}
 	return amount, nil
+}
+
+// europeanDigit is the digit 0 to 9 for one of any script, which has ten in a row.
+func europeanDigit(c rune) rune {
+	if !unicode.Is(unicode.Nd, c) {
+		return c
+	}
+	value := rune(0)
+	for unicode.Is(unicode.Nd, c-value-1) {
+		value++
+	}
+	return '0' + value%10
 }
 
 // currencyNames are what may stand beside an amount, in capitals: CNY, CN¥, ¥, 元.

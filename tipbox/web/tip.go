@@ -152,7 +152,7 @@ func (s *site) receive(w http.ResponseWriter, r *http.Request, begin func(url.Va
 }
 
 func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code, channel string) error {
-	drawing, err := drawQR(strings.ReplaceAll(code.Digits(), " ", ""))
+	code2d, err := drawQR(strings.ReplaceAll(code.Digits(), " ", ""))
 	if err != nil {
 		return err
 	}
@@ -164,8 +164,8 @@ func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code,
 	p.Title = "receipt.title"
 	p.Data = struct {
 		Words, WordsLang, Digits, Session, Address string
-		QR                                         *qrDrawing // of the digits, run together
+		QR                                         *qrCode // digits, run together
 		Proof                                      *proofView
-	}{code.Words(p.Tag), receipt.WordsLanguage(p.Tag), code.Digits(), session, p.T("nav.thread"), drawing, proof}
+	}{code.Words(p.Tag), receipt.WordsLang(p.Tag), code.Digits(), session, p.T("nav.thread"), code2d, proof}
 	return s.render(w, http.StatusOK, "receipt", p)
 }
