@@ -63,7 +63,7 @@ func TestTheWalkTakesEveryBranchOfEveryTemplate(t *testing.T) {
 	t.Parallel()
 	marks := make(map[string]string)
 	seen := make(map[string]bool)
-	walk := webtest.Walk(t, func(cfg web.Config) (http.Handler, error) { return web.Marked(cfg, marks) }, webtest.Languages(t)...)
+	walk := webtest.Walk(t, func(cfg web.Config) (http.Handler, error) { return web.Marked(cfg, marks) }, "en", "zh-Hans")
 	for _, s := range walk {
 		for word := range strings.FieldsSeq(string(s.Body)) {
 			seen[word] = true
