@@ -54,7 +54,7 @@ func (a *app) shutIn(f *folder, required bool) error {
 
 // readAhead has Go read what it reads once, while it can.
 func (c confinement) readAhead() {
-	time.Now().Zone()
+	_, _ = time.Now().Zone()
 	if c.calls {
 		x509.SystemCertPool() // whose error comes again where it is used
 	}

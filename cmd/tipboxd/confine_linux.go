@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 
@@ -91,8 +90,8 @@ const (
 // restrict limits by Landlock which files can be opened, made and removed, and
 // to which ports connections can be begun.
 //
-// It does not see Multipath TCP, and some kernels take a signal from one of our
-// threads to another for one to a stranger. Both is left to refuseCalls.
+// Multipath TCP it does not see, and some kernels take a signal from one of our
+// threads to another for one to a stranger: these two are left to refuseCalls.
 func (c confinement) restrict() error {
 	abi, err := ll.LandlockGetABIVersion()
 	if err != nil || abi < abiRefer {
@@ -101,14 +100,9 @@ func (c confinement) restrict() error {
 	}
 	rules := []landlock.Rule{landlock.PathAccess(writeAccess, c.write)}
 	for _, path := range c.read {
-		access, err := readAccessTo(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		if access := readAccessTo(path); access != 0 {
+			rules = append(rules, landlock.PathAccess(access, path).IgnoreIfMissing())
 		}
-		if err != nil {
-			return fmt.Errorf("every file can be read that the user may read, and written: %w", err)
-		}
-		rules = append(rules, landlock.PathAccess(access, path).IgnoreIfMissing())
 	}
 	if c.calls {
 		rules = append(rules, landlock.BindUDP(0), landlock.ConnectSendUDP(53)) // to ask name servers
@@ -127,11 +121,15 @@ func (c confinement) restrict() error {
 	return nil
 }
 
-// readAccessTo is what can be asked for a folder, or a file.
-func readAccessTo(path string) (landlock.AccessFSSet, error) {
+// readAccessTo is what can be asked for a folder, or a file; 0 for what cannot be
+// reached anyhow.
+func readAccessTo(path string) landlock.AccessFSSet {
 	info, err := os.Stat(path)
-	if err == nil && !info.IsDir() {
-		return ll.AccessFSReadFile, nil
+	switch {
+	case err != nil:
+		return 0
+	case info.IsDir():
+		return readAccess
 	}
-	return readAccess, err
+	return ll.AccessFSReadFile
 }
