@@ -128,6 +128,9 @@ func (f *folder) openService(ctx context.Context, signed []byte, log *slog.Logge
 	if err != nil {
 		return err
 	}
+	if err := f.service.Migrate(ctx); err != nil {
+		return fmt.Errorf("%s: %w", f.file(databaseName), err)
+	}
 	if err := f.service.InstallRoster(ctx, signed); err != nil {
 		return fmt.Errorf("%s: %w", f.file(rosterName), err)
 	}
