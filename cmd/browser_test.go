@@ -133,9 +133,11 @@ func (s browserStory) tryLanguages(t *testing.T, chrome *chromium, line *browser
 	b.lang = s.lang
 	b.open("GET /", "/")
 	b.lang = s.other
+	b.do(chromedp.Click(chromedp.CSS(".languages summary")))
 	b.click("GET /?lang="+s.other, 200, `.languages a[lang="`+s.other+`"]`)
-	b.click("GET /thread?lang="+s.other, 200, `nav a[href^="/thread"]`)
+	b.click("GET /thread?lang="+s.other, 200, `header nav a[href^="/thread"]`)
 	b.lang = s.lang
+	b.do(chromedp.Click(chromedp.CSS(".languages summary")))
 	b.click("GET /thread?lang="+s.lang, 200, `.languages a[lang="`+s.lang+`"]`)
 }
 
@@ -152,7 +154,7 @@ func (s browserStory) tryRefusals(t *testing.T, chrome *chromium, line *browserL
 	// The only investigator is left out, so nobody could read it.
 	b.do(
 		typeInto("#text", s.text),
-		chromedp.Click(chromedp.CSS("summary")),
+		chromedp.Click(chromedp.CSS("main summary")),
 		chromedp.Click(chromedp.CSS(`.choice:has(input[value="investigator"])`)),
 		chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{writeBrowserFile(t, "lost.txt", []byte("lost"))}),
 	)

@@ -15,6 +15,7 @@ import (
 var programs string
 
 func TestMain(m *testing.M) {
+	os.Setenv("LC_ALL", "C") // whatever is spoken here
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "tipbox-programs-")
 		if err != nil {

@@ -1,9 +1,11 @@
 // Package static holds what is shown and not computed: page templates, the
 // style sheet, the languages and the default site. An operator's folder site/
-// overrides the default site, file by file.
+// overrides the default site, file by file: site.toml says how it looks and whom
+// it names, channels.toml what can be reported, pages/NAME.TAG.md are its texts.
 //
 // A language is a file lang/TAG.toml, TAG being its BCP 47 tag; nothing else
-// names it. Its keys are those of lang/en.toml, which a test compares.
+// names it. Its keys are those of lang/en.toml, which a test compares. The default
+// site is written in each: its channels, and its texts.
 package static
 
 import (
@@ -11,6 +13,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 )
 
 //go:embed pages lang site style.css
@@ -32,8 +36,13 @@ func Style() string {
 }
 
 // Site is the default site with the files of dir in the place of its own. A
-// dir that does not exist overrides nothing.
-func Site(dir string) fs.FS { return overlay{os.DirFS(dir), sub("site")} }
+// dir that does not exist, or is "", overrides nothing.
+func Site(dir string) fs.FS {
+	if dir == "" {
+		return sub("site")
+	}
+	return overlay{os.DirFS(dir), sub("site")}
+}
 
 func sub(dir string) fs.FS {
 	f, err := fs.Sub(files, dir)
@@ -44,6 +53,25 @@ func sub(dir string) fs.FS {
 }
 
 type overlay struct{ over, under fs.FS }
+
+// ReadDir lists the files of both, one of a name once.
+func (o overlay) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(o.over, name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	under, err := fs.ReadDir(o.under, name)
+	if err != nil && (entries == nil || !errors.Is(err, fs.ErrNotExist)) {
+		return nil, err
+	}
+	for _, e := range under {
+		if !slices.ContainsFunc(entries, func(own fs.DirEntry) bool { return own.Name() == e.Name() }) {
+			entries = append(entries, e)
+		}
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, nil
+}
 
 func (o overlay) Open(name string) (fs.File, error) {
 	f, err := o.over.Open(name)

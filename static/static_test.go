@@ -16,9 +16,11 @@ import (
 )
 
 type language struct {
-	Name string         `toml:"name"`
-	Dir  string         `toml:"dir"`
-	Text map[string]any `toml:"text"`
+	Name   string         `toml:"name"`
+	Dir    string         `toml:"dir"`
+	Date   string         `toml:"date"`
+	Months []string       `toml:"months"`
+	Text   map[string]any `toml:"text"`
 }
 
 // forms are the texts of a key: one, or one for each plural category.
@@ -123,6 +125,59 @@ func placeholders(t *testing.T, key, text string) string {
 	}
 	slices.Sort(wanted)
 	return strings.Join(slices.Compact(wanted), " ")
+}
+
+func TestEveryLanguageWritesDays(t *testing.T) {
+	for tag, l := range languages(t) {
+		if got := placeholders(t, tag+": date", l.Date); got != "1d 2s 3d" {
+			t.Errorf("%s: a date wants %q, not the day, the month and the year", tag, got)
+		}
+		seen := make(map[string]bool)
+		for _, month := range l.Months {
+			if month == "" || month != strings.TrimSpace(month) || seen[month] {
+				t.Errorf("%s: a month is %q, or two are", tag, month)
+			}
+			seen[month] = true
+		}
+		if len(l.Months) != 12 {
+			t.Errorf("%s has %d months", tag, len(l.Months))
+		}
+	}
+}
+
+func TestEveryDefaultTextIsWrittenInEveryLanguage(t *testing.T) {
+	files, err := fs.Glob(static.Site("no such folder"), "pages/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]bool)
+	for _, file := range files {
+		name, _, _ := strings.Cut(filepath.Base(file), ".")
+		names[name] = true
+	}
+	for _, name := range []string{"about", "questions", "who", "threats"} {
+		if !names[name] {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	for name := range names {
+		english, err := fs.ReadFile(static.Site("no such folder"), "pages/"+name+".en.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tag := range languages(t) {
+			text, err := fs.ReadFile(static.Site("no such folder"), "pages/"+name+"."+tag+".md")
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			for _, mark := range []string{"\n## ", "\n- ", "](/", "\n**"} {
+				if got, want := strings.Count(string(text), mark), strings.Count(string(english), mark); got != want {
+					t.Errorf("%s in %s has %d times %q, in English %d", name, tag, got, mark, want)
+				}
+			}
+		}
+	}
 }
 
 func TestEveryTextWantsTheSameFilledInAsEnglish(t *testing.T) {
@@ -287,6 +342,28 @@ func TestEveryDefaultChannelIsWrittenInEveryLanguage(t *testing.T) {
 		if len(c.Title) != len(c.Guidance) {
 			t.Errorf("channel %s: titles and guidance are in different languages", c.ID)
 		}
+	}
+}
+
+func TestTheFoldersOfASiteAreReadTogether(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "pages"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"about.en.md", "zoo.en.md"} {
+		if err := os.WriteFile(filepath.Join(dir, "pages", name), []byte("# Mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := fs.Glob(static.Site(dir), "pages/*.en.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"pages/about.en.md", "pages/questions.en.md", "pages/threats.en.md", "pages/who.en.md", "pages/zoo.en.md"}; !slices.Equal(files, want) {
+		t.Errorf("the files are %q, want %q", files, want)
+	}
+	if _, err := fs.ReadDir(static.Site(dir), "none"); err == nil {
+		t.Error("a folder that is nowhere can be read")
 	}
 }
 

@@ -207,6 +207,12 @@ func (s *Service) MaxFile() int64 { return s.cfg.MaxFile }
 // Today is the organisation's day, 2006-01-02.
 func (s *Service) Today() string { return s.cfg.Now().In(s.cfg.Location).Format(time.DateOnly) }
 
+// Root is the verifier key of the organisation's root key.
+func (s *Service) Root() string { return s.cfg.Root }
+
+// RootFingerprint is for people to compare it, as eight groups of four hex digits.
+func (s *Service) RootFingerprint() string { return roster.Fingerprint(s.cfg.Root) }
+
 // InstallRoster makes a signed roster the one in force. It refuses one that
 // the root key did not sign or that is older than any installed before, also
 // by an earlier process: the last mark is in the store.

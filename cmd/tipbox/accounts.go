@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"tipbox/tipbox"
@@ -139,7 +138,7 @@ func (a *app) sayOf(accounts *tipbox.Accounts) error {
 	}
 	alarms := accounts.Alarms()
 	for _, alarm := range alarms {
-		a.say("WRONG: %s\n", cleanLine(alarm))
+		a.say("WRONG: %s\n", cleanLine(a.lang.known(alarm)))
 	}
 	if len(alarms) > 0 {
 		return errors.New("more was paid than was issued or claimed: tell the approvers")
@@ -159,15 +158,15 @@ func sumCell(s tipbox.Sum, currency string) string {
 // monthOrBefore names the month of a row.
 func monthOrBefore(month string, accounts *tipbox.Accounts) string {
 	if month == "" {
-		return "before " + accounts.From
+		return fmt.Sprintf("before %s", accounts.From)
 	}
 	return month
 }
 
 func (a *app) printAccounts(accounts *tipbox.Accounts) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := a.table()
 	if len(accounts.Awards) > 0 {
-		fmt.Fprintln(w, "MONTH\tSCHEDULE\tCURRENCY\tAWARDED\tCLAIMED\tWAIVED\tEXPIRED\tISSUED\tPAID OUT\tOPEN\tUNSIGNED\tOWED")
+		w.head("MONTH\tSCHEDULE\tCURRENCY\tAWARDED\tCLAIMED\tWAIVED\tEXPIRED\tISSUED\tPAID OUT\tOPEN\tUNSIGNED\tOWED")
 	}
 	line := func(month string, r *tipbox.AwardRow, left ...tipbox.Sum) {
 		cells := []string{month, cleanLine(r.Schedule), cleanLine(r.Currency)}
@@ -177,10 +176,10 @@ func (a *app) printAccounts(accounts *tipbox.Accounts) error {
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	for _, r := range accounts.Awards {
-		line(monthOrBefore(r.Month, accounts), &r)
+		line(a.lang.known(monthOrBefore(r.Month, accounts)), &r)
 	}
 	for _, t := range accounts.Totals() {
-		line("total", &t.AwardRow, t.Open, t.Unsigned, t.Owed)
+		line(a.lang.text("total"), &t.AwardRow, t.Open, t.Unsigned, t.Owed)
 	}
 	if err := w.Flush(); err != nil || len(accounts.Vouchers) == 0 {
 		return err
@@ -188,12 +187,12 @@ func (a *app) printAccounts(accounts *tipbox.Accounts) error {
 	if len(accounts.Awards) > 0 {
 		a.print("\n")
 	}
-	fmt.Fprintln(w, "MONTH\tVOUCHER\tOF\tISSUED\tPAID\tNOT PAID")
+	w.head("MONTH\tVOUCHER\tOF\tISSUED\tPAID\tNOT PAID")
 	for _, r := range accounts.Vouchers {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t\n", monthOrBefore(r.Month, accounts), cleanLine(r.Denomination), money(r.Amount, r.Currency), r.Issued, r.Paid)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t\n", a.lang.known(monthOrBefore(r.Month, accounts)), cleanLine(r.Denomination), money(r.Amount, r.Currency), r.Issued, r.Paid)
 	}
 	for _, r := range accounts.VoucherTotals() {
-		fmt.Fprintf(w, "total\t%s\t%s\t%d\t%d\t%d\n", cleanLine(r.Denomination), money(r.Amount, r.Currency), r.Issued, r.Paid, r.Issued-r.Paid)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\n", a.lang.text("total"), cleanLine(r.Denomination), money(r.Amount, r.Currency), r.Issued, r.Paid, r.Issued-r.Paid)
 	}
 	return w.Flush()
 }

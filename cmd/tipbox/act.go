@@ -138,7 +138,7 @@ func (s *session) after(a *app, tip string) (*result, error) {
 		return nil, fmt.Errorf("it is done, but the case could not be read again: %w", err)
 	}
 	state := string(opened.Case.State)
-	return &result{doc: newCaseLine(opened), line: state, say: s.done("Done. The case is " + state + ".\n")}, nil
+	return &result{doc: newCaseLine(opened), line: state, say: s.done(a.lang.sprintf("Done. The case is %s.\n", a.lang.word(state)))}, nil
 }
 
 // today is this machine's day.

@@ -74,7 +74,7 @@ func (a *app) sayReport(r agentReport) error {
 		return errors.New(r.Error)
 	}
 	for _, w := range r.Warnings {
-		a.say("Note: %s\n", w)
+		a.say("Note: %s\n", a.lang.known(w))
 	}
 	r.Until = r.Until.Truncate(time.Second)
 	if a.json {

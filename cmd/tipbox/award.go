@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"tipbox/crypto/roster"
 	"tipbox/tipbox"
@@ -242,8 +241,8 @@ func (c *awardsCmd) Run(a *app) error {
 		a.say("Nothing is to be decided.\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "TIP\tAWARD\tAMOUNT\tSTATE\tAPPROVED\tNOW")
+	w := a.table()
+	w.head("TIP\tAWARD\tAMOUNT\tSTATE\tAPPROVED\tNOW")
 	lacking := false
 	for _, item := range items {
 		for _, l := range item.Awards {
@@ -252,13 +251,13 @@ func (c *awardsCmd) Run(a *app) error {
 			case l.ToIssue():
 				now = "issue"
 			case l.Lacking > 0:
-				now, lacking = fmt.Sprintf("wait for %d more approvers", l.Lacking), true
+				now, lacking = a.lang.sprintf("wait for %d more approvers", l.Lacking), true
 			}
 			if now == "" {
 				continue
 			}
-			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d of %d\t%s\n", cleanLine(item.Tip), l.Number, cleanLine(s.money(l.Schedule, l.Amount, l.Currency)),
-				cleanLine(string(l.State)), len(l.Approved), l.Votes, now)
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", cleanLine(item.Tip), l.Number, cleanLine(s.money(l.Schedule, l.Amount, l.Currency)),
+				cleanLine(a.lang.word(string(l.State))), a.lang.sprintf("%d of %d", len(l.Approved), l.Votes), a.lang.text(now))
 		}
 	}
 	if err := w.Flush(); err != nil {
@@ -303,16 +302,16 @@ func (a *app) showAwards(r *roster.Roster, o *tipbox.OpenedTip) error {
 			Faults []string        `json:"faults,omitempty"`
 		}{o.Tip, o.Case.State, o.Case.Awards, o.Faults})
 	}
-	a.print("Tip %s, %s: %s\n", o.Tip, cleanLine(o.Channel), o.Case.State)
+	a.print("Tip %s, %s: %s\n", o.Tip, cleanLine(o.Channel), a.lang.word(string(o.Case.State)))
 	for _, f := range o.Faults {
-		a.print("AGAINST THE RULES: %s\n", cleanLine(f))
+		a.print("AGAINST THE RULES: %s\n", cleanLine(a.lang.known(f)))
 	}
 	for _, award := range o.Case.Awards {
 		digits := 2
 		if s := r.Schedule(award.Terms.Schedule); s != nil {
 			digits = s.Digits()
 		}
-		a.print("\nAward %d, %s: %s %s, by schedule %s%s\n", award.Number, award.State, mainUnits(award.Terms.Amount, digits), award.Terms.Currency, cleanLine(award.Terms.Schedule), partOf(award))
+		a.print("\nAward %d, %s: %s %s, by schedule %s%s\n", award.Number, a.lang.word(string(award.State)), mainUnits(award.Terms.Amount, digits), award.Terms.Currency, cleanLine(award.Terms.Schedule), partOf(a.lang, award))
 		if len(award.Terms.Split) > 0 {
 			a.print("  share of     %s %s, in parts:", mainUnits(award.Terms.Total, digits), award.Terms.Currency)
 			for _, share := range award.Terms.Split {
@@ -329,7 +328,7 @@ func (a *app) showAwards(r *roster.Roster, o *tipbox.OpenedTip) error {
 		a.print("  proposed by  %s on %s\n  approved     %s, %d of %d\n", cleanLine(award.By), award.Proposed, cleanLine(strings.Join(award.Approved, ", ")), len(award.Approved), award.Votes)
 		for _, m := range o.Messages {
 			if m.Text != "" && m.Event != nil && (m.Number == award.Number || m.Event.Award == award.Number) {
-				a.print("  %s, %s:\n%s\n", m.Day, cleanLine(string(m.Action)), quoted(m.Text, a.columns()))
+				a.print("  %s, %s:\n%s\n", m.Day, cleanLine(a.lang.word(string(m.Action))), quoted(m.Text, a.columns()))
 			}
 		}
 	}
@@ -448,7 +447,7 @@ func (a *app) actOnAward(s *session, opened *tipbox.OpenedTip, award *tipbox.Awa
 		if a.json {
 			return a.printJSON(map[string]any{"tip": opened.Tip, "award": now.Number, "state": now.State, "approved": now.Approved, "votes": now.Votes})
 		}
-		a.say("Done. Award %d of %s is %s", now.Number, opened.Tip, now.State)
+		a.say("Done. Award %d of %s is %s", now.Number, opened.Tip, a.lang.word(string(now.State)))
 		if now.State == tipbox.AwardProposed || now.State == tipbox.AwardAppealed {
 			a.say(", approved by %d of %d", len(now.Approved), now.Votes)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"tipbox/tipbox"
@@ -57,7 +58,7 @@ func (a *app) show(r *result) error {
 	case r.print != nil:
 		r.print()
 	default:
-		a.say("%s", r.say)
+		a.say("%s", a.lang.known(r.say))
 	}
 	return nil
 }
@@ -93,7 +94,7 @@ func (a *app) batch(s *session, tips []string, do func(s *session, tip string) (
 	if failed > 0 {
 		return fmt.Errorf("done: %d of %d. Each that failed says why on its line", len(tips)-failed, len(tips))
 	}
-	a.say("%s", s.done(fmt.Sprintf("Done: %d of %d.\n", len(tips), len(tips))))
+	a.say("%s", a.lang.known(s.done(fmt.Sprintf("Done: %d of %d.\n", len(tips), len(tips)))))
 	return nil
 }
 
@@ -101,10 +102,7 @@ func (a *app) batch(s *session, tips []string, do func(s *session, tip string) (
 func (a *app) showLine(tip string, r *result, err error) error {
 	why := ""
 	if err != nil {
-		why = err.Error()
-		if h := hint(err); h != "" {
-			why += ". " + h
-		}
+		why = inEnglish.reason(err)
 	}
 	switch {
 	case a.json && r == nil:
@@ -118,10 +116,10 @@ func (a *app) showLine(tip string, r *result, err error) error {
 		r.print()
 		a.print("\n")
 	case r != nil:
-		a.print("%s %s\n", cleanLine(tip), cleanLine(r.line))
+		a.print("%s %s\n", cleanLine(tip), cleanLine(a.lang.word(r.line)))
 	}
 	if err != nil {
-		a.print("%s FAILED: %s\n", cleanLine(tip), cleanLine(why))
+		a.print("%s FAILED: %s\n", cleanLine(tip), cleanLine(a.lang.reason(err)))
 	}
 	return nil
 }
@@ -140,10 +138,10 @@ func (a *app) readTips() (tips []string, err error) {
 	if len(text) > maxInput {
 		return nil, fmt.Errorf("standard input is over %d bytes: nothing was done", maxInput)
 	}
-	seen := make(map[string]bool)
+	seen, passed := make(map[string]bool), headings()
 	for line := range strings.Lines(strings.TrimPrefix(string(text), "\uFEFF")) {
 		words := strings.Fields(line)
-		if len(words) == 0 || words[0] == inboxHeading {
+		if len(words) == 0 || slices.Contains(passed, words[0]) {
 			continue
 		}
 		tip := words[0]

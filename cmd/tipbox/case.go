@@ -19,7 +19,7 @@ func (*caseCmd) Help() string {
 		if s.From != nil {
 			from = strings.Trim(strings.ReplaceAll(fmt.Sprint(s.From), " ", ", "), "[]")
 		}
-		fmt.Fprintf(&table, "\n  %s: %s (%s; %s)", s.Action, s.Help, strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Roles), " ", " or "), "[]"), from)
+		fmt.Fprintf(&table, "\n  %s: %s (%s; %s)", s.Action, s.Help, strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Roles), " ", ", "), "[]"), from)
 	}
 	return "Example: tipbox case k3f7qwzm2abcdefg\n\n" +
 		"Prints the state, the deadlines and every entry, all of it verified on this machine. What may be done, by whom and when:\n" + table.String() +
@@ -116,42 +116,42 @@ func newCaseEntry(m tipbox.Message) caseEntry {
 }
 
 func (a *app) printCase(c *caseLine) {
-	a.print("Tip %s, %s: %s", c.Tip, cleanLine(c.Channel), c.State)
+	a.print("Tip %s, %s: %s", c.Tip, cleanLine(c.Channel), a.lang.word(string(c.State)))
 	if c.Finding != "" {
-		a.print(", %s", cleanLine(string(c.Finding)))
+		a.print(", %s", cleanLine(a.lang.word(string(c.Finding))))
 	}
 	if c.Hold {
 		a.print(", on hold")
 	}
 	a.print("\n")
 	for _, l := range []struct{ name, value string }{
-		{"owner", c.Owner}, {"next deadline", strings.TrimSpace(c.Due + " " + string(c.DueFor))},
+		{"owner", c.Owner}, {"next deadline", strings.TrimSpace(c.Due + " " + a.lang.word(string(c.DueFor)))},
 		{"received", c.Received}, {"acknowledged", c.Acknowledged}, {"answer by", c.AnswerBy}, {"answered", c.Answered}, {"closed", c.Closed},
 		{"votes", strings.Join(c.Votes, ", ")}, {"recused", strings.Join(c.Recused, ", ")},
 		{"head", fmt.Sprintf("%d %s", c.Head.Number, c.Head.SHA256)},
 	} {
 		if l.value != "" {
-			a.print("%-14s %s\n", l.name+":", cleanLine(l.value))
+			a.print("%-14s %s\n", a.lang.sprintf("%s:", a.lang.text(l.name)), cleanLine(l.value))
 		}
 	}
 	for _, award := range c.Awards {
-		a.print("%-14s %d, %s, %d minor units of %s%s\n", "award:", award.Number, award.State, award.Terms.Amount, cleanLine(award.Terms.Currency), partOf(award))
+		a.print("%-14s %d, %s, %d minor units of %s%s\n", a.lang.sprintf("%s:", a.lang.text("award")), award.Number, a.lang.word(string(award.State)), award.Terms.Amount, cleanLine(award.Terms.Currency), partOf(a.lang, award))
 	}
 	for _, f := range c.Faults {
-		a.print("AGAINST THE RULES: %s\n", cleanLine(f))
+		a.print("AGAINST THE RULES: %s\n", cleanLine(a.lang.known(f)))
 	}
 	a.print("\n")
 	for _, e := range c.Entries {
 		who := e.By
 		if who == "" {
-			who = "the source"
+			who = a.lang.text("the source")
 		}
-		a.print("%3d  %s  %-9s %s%s\n", e.Number, e.Day, cleanLine(string(e.Action)), cleanLine(who), cleanLine(e.more()))
+		a.print("%3d  %s  %-9s %s%s\n", e.Number, e.Day, cleanLine(a.lang.word(string(e.Action))), cleanLine(who), cleanLine(e.more(a.lang)))
 		if e.Void != "" {
-			a.print("     [counts for nothing: %s]\n", cleanLine(e.Void))
+			a.print("     [counts for nothing: %s]\n", cleanLine(a.lang.known(e.Void)))
 		}
 		if e.Error != "" {
-			a.print("     [cannot be opened: %s]\n", cleanLine(e.Error))
+			a.print("     [cannot be opened: %s]\n", cleanLine(a.lang.known(e.Error)))
 		}
 		if e.Text != "" {
 			a.print("%s\n", quoted(e.Text, a.columns()))
@@ -163,17 +163,17 @@ func (a *app) printCase(c *caseLine) {
 }
 
 // partOf tells of an award that it is a part of another.
-func partOf(award *tipbox.Award) string {
+func partOf(lang *catalogue, award *tipbox.Award) string {
 	if award.Of == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", a part of award %d", award.Of)
+	return lang.sprintf(", a part of award %d", award.Of)
 }
 
 // more is what an entry says besides its text.
-func (e *caseEntry) more() string {
+func (e *caseEntry) more(lang *catalogue) string {
 	var more []string
-	add := func(format string, args ...any) { more = append(more, fmt.Sprintf(format, args...)) }
+	add := func(format string, args ...any) { more = append(more, lang.sprintf(format, args...)) }
 	switch {
 	case e.Owner != "":
 		add("to %s, due %s", e.Owner, e.Due)
@@ -188,38 +188,38 @@ func (e *caseEntry) more() string {
 	case e.Part != nil:
 		add("shares award %d: %d minor units of it are award %d now, which is claimed with a code of its own", e.Award, e.Part.Amount, e.Number)
 	case e.Claim != nil:
-		add("award %d, %s", e.Award, e.Claim.Choice)
+		add("award %d, %s", e.Award, lang.word(e.Claim.Choice))
 	case e.Award != 0:
 		add("award %d", e.Award)
 	}
 	if d := e.Detail; d != nil {
 		switch {
 		case d.Finding != "":
-			add("%s", d.Finding)
+			add("%s", lang.word(string(d.Finding)))
 		case d.Of != "":
-			add("%s", e.link())
+			add("%s", e.link(lang))
 		case d.To != "":
-			add("%s to %s", d.Reason, d.To)
+			add("referred to %s", d.To)
 			if d.Copy != "" {
 				add("copy %s", d.Copy)
 			}
 		case d.Reason != "":
-			add("%s", d.Reason)
+			add("%s", lang.word(d.Reason))
 		case d.Amount != 0:
-			add("%d minor units of %s, %s", d.Amount, d.Currency, d.Basis)
+			add("%d minor units of %s, %s", d.Amount, d.Currency, lang.word(d.Basis))
 		}
 	}
 	if len(more) == 0 {
 		return ""
 	}
-	return ": " + strings.TrimSpace(strings.Join(more, ", "))
+	return lang.sprintf(": %s", strings.TrimSpace(strings.Join(more, ", ")))
 }
 
 // link is what an entry says of another tip: in the later of two, which came
 // first, and in that which came later.
-func (e *caseEntry) link() string {
+func (e *caseEntry) link(lang *catalogue) string {
 	if e.Action == tipbox.ActionNote {
-		return "the first of " + e.Detail.Of
+		return lang.sprintf("the first of %s", e.Detail.Of)
 	}
-	return e.Detail.Reason + " of " + e.Detail.Of
+	return lang.sprintf("duplicate of %s", e.Detail.Of)
 }

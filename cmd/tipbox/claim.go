@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -243,7 +242,7 @@ func (a *app) claimed(award *tipbox.ClaimLine) error {
 	if a.json {
 		return a.printJSON(map[string]any{"award": award.Number, "state": award.State})
 	}
-	a.say("Done. Award %d: %s\n", award.Number, standing(award))
+	a.say("Done. Award %d: %s\n", award.Number, a.lang.known(standing(award)))
 	return nil
 }
 
@@ -260,9 +259,9 @@ func standing(award *tipbox.ClaimLine) string {
 		case award.ClaimBy == "":
 			return "granted; the case is on hold, and no time is lost. Claim it with --voucher, --details FILE, --charity ID or --waive"
 		case award.Warn:
-			return "granted, to be claimed by " + cleanLine(award.ClaimBy) + ", which is soon: --voucher, --details FILE, --charity ID or --waive"
+			return fmt.Sprintf("granted, to be claimed by %s, which is soon: --voucher, --details FILE, --charity ID or --waive", cleanLine(award.ClaimBy))
 		}
-		return "granted, to be claimed by " + cleanLine(award.ClaimBy) + ": --voucher, --details FILE, --charity ID or --waive"
+		return fmt.Sprintf("granted, to be claimed by %s: --voucher, --details FILE, --charity ID or --waive", cleanLine(award.ClaimBy))
 	case tipbox.AwardRefused:
 		if award.Final {
 			return "refused, also on appeal"
@@ -310,10 +309,10 @@ func (a *app) listClaims(claims *tipbox.Claims) error {
 		a.say("There is no award for this thread, or none is decided yet.\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "AWARD\tAMOUNT\tSTATE")
+	w := a.table()
+	w.head("AWARD\tAMOUNT\tSTATE")
 	for _, award := range claims.Awards {
-		fmt.Fprintf(w, "%d\t%s\t%s\n", award.Number, money(award.Amount, award.Currency), standing(&award))
+		fmt.Fprintf(w, "%d\t%s\t%s\n", award.Number, money(award.Amount, award.Currency), a.lang.known(standing(&award)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -321,7 +320,7 @@ func (a *app) listClaims(claims *tipbox.Claims) error {
 	for _, award := range claims.Awards {
 		for _, charity := range claims.Roster.Schedule(award.Schedule).Charities {
 			if award.State == tipbox.AwardGranted && !award.Expired {
-				a.say("For award %d there is --charity %s: %s\n", award.Number, charity.ID, cleanLine(cmp.Or(charity.Name["en"], charity.ID)))
+				a.say("For award %d there is --charity %s: %s\n", award.Number, charity.ID, cleanLine(cmp.Or(a.lang.choose(charity.Name), charity.ID)))
 			}
 		}
 	}

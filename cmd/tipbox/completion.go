@@ -199,7 +199,7 @@ func (c candidate) help() string {
 	if c.why == "" {
 		return ""
 	}
-	return "\t" + cleanLine(c.why)
+	return "\t" + cleanLine(strings.ReplaceAll(c.why, solid, " "))
 }
 
 // candidates are the words that begin with what is typed of one.

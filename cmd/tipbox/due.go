@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	ics "github.com/arran4/golang-ical"
@@ -55,14 +54,14 @@ func (c *dueCmd) Run(a *app) error {
 		a.say("No deadline runs for you.\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "DUE\tFOR\tTIP\tCHANNEL\tSTATE\tOWNER")
+	w := a.table()
+	w.head("DUE\tFOR\tTIP\tCHANNEL\tSTATE\tOWNER")
 	for _, i := range items {
 		late := ""
 		if dueBy(i, overdue) {
-			late = " OVERDUE"
+			late = a.lang.text(" OVERDUE")
 		}
-		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\t%s\n", cleanLine(i.Due), late, cleanLine(string(i.DueFor)), cleanLine(i.Tip), cleanLine(i.Channel), cleanLine(string(i.State)), cleanLine(i.Owner))
+		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\t%s\n", cleanLine(i.Due), late, cleanLine(a.lang.word(string(i.DueFor))), cleanLine(i.Tip), cleanLine(i.Channel), cleanLine(a.lang.word(string(i.State))), cleanLine(i.Owner))
 	}
 	return w.Flush()
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"tipbox/tipbox"
 )
@@ -110,13 +109,13 @@ func orAll(name, all string) string {
 }
 
 func (a *app) printFigures(f *tipbox.Figures) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "PERIOD\tCHANNEL\tSTATE\tTIPS\tACKNOWLEDGED\tDAYS\tANSWERED\tDAYS")
+	w := a.table()
+	w.head("PERIOD\tCHANNEL\tSTATE\tTIPS\tACKNOWLEDGED\tDAYS\tANSWERED\tDAYS")
 	for _, r := range f.Rows {
 		kept := func(d tipbox.Deadlines) string {
-			return figureCell(d.InTime, f.Min) + " of " + figureCell(d.Due, f.Min)
+			return a.lang.sprintf("%s of %s", figureCell(d.InTime, f.Min), figureCell(d.Due, f.Min))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", cleanLine(r.Period), orAll(r.Channel, allChannels), orAll(string(r.State), allStates), r.Tips,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", cleanLine(r.Period), orAll(r.Channel, a.lang.text(allChannels)), orAll(a.lang.word(string(r.State)), a.lang.text(allStates)), r.Tips,
 			kept(r.Acknowledge), days(r.Acknowledge.MedianDays), kept(r.Answer), days(r.Answer.MedianDays))
 	}
 	return w.Flush()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"tipbox/crypto/roster"
@@ -101,15 +100,15 @@ func (c *inboxCmd) Run(a *app) error {
 }
 
 func (a *app) printInbox(lines []inboxLine) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, inboxHeading+"\tCHANNEL\tRECEIVED\tLAST NEWS\tSTATE\tOWNER\tDUE\tMESSAGES\tFILES\tWAITS\tNOW")
+	w := a.table()
+	w.head(inboxHeading + "\tCHANNEL\tRECEIVED\tLAST NEWS\tSTATE\tOWNER\tDUE\tMESSAGES\tFILES\tWAITS\tNOW")
 	for _, i := range lines {
 		waits := ""
 		if i.From == tipbox.FromSource {
-			waits = "for an answer"
+			waits = a.lang.text("for an answer")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", cleanLine(i.Tip), cleanLine(i.Channel), cleanLine(i.Day), cleanLine(i.News),
-			cleanLine(string(i.State)), cleanLine(i.Owner), cleanLine(i.Due), i.Messages, i.Files, waits, i.Now)
+			cleanLine(a.lang.word(string(i.State))), cleanLine(i.Owner), cleanLine(i.Due), i.Messages, i.Files, waits, i.Now)
 	}
 	return w.Flush()
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"filippo.io/age/armor"
@@ -203,14 +202,14 @@ func (*issuerListCmd) Run(a *app) error {
 		a.say("There is no denomination in the roster (number %d of %s), and no key here. To make one: tipbox issuer keygen --help\n", r.Serial, r.Day)
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "DENOMINATION\tAMOUNT\tSINCE\tUNTIL\tKEY")
+	w := a.table()
+	w.head("DENOMINATION\tAMOUNT\tSINCE\tUNTIL\tKEY")
 	for _, line := range lines {
 		amount := ""
 		if line.Amount > 0 {
 			amount = money(line.Amount, line.Currency)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", cleanLine(line.ID), amount, line.Since, line.Until, line.Key)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", cleanLine(line.ID), amount, line.Since, line.Until, a.lang.text(line.Key))
 	}
 	return w.Flush()
 }

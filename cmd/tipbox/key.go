@@ -169,7 +169,7 @@ func (a *app) memberKey() (*roster.MemberKey, error) {
 		return key, nil
 	}
 	if !errors.Is(err, errNoAgent) {
-		a.say("The agent is not used: %s. To end it: tipbox agent --stop\n", clean(err.Error()))
+		a.say("The agent is not used: %s. To end it: tipbox agent --stop\n", clean(a.lang.known(err.Error())))
 	}
 	file, err := a.readMemberKey()
 	if err != nil {
@@ -327,7 +327,7 @@ func (a *app) secret(prompt, instead string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprint(tty, prompt)
+	fmt.Fprint(tty, a.lang.text(prompt))
 	text, err := a.wait(func() ([]byte, error) { return term.ReadPassword(int(tty.Fd())) })
 	// After an interrupt the terminal would stay without an echo.
 	err = errors.Join(err, term.Restore(int(tty.Fd()), before))

@@ -132,8 +132,10 @@ func TestNothingDeceivesTheTerminal(t *testing.T) {
 		{"save", tip, "-o", out}, {"--json", "save", tip, "-o", out},
 		{"read", deceits}, {deceits}, {"save", tip, "-o", filepath.Join(out, "x\x00"+deceits)},
 	} {
-		_, stdout, stderr := b.tipbox("alice", args...)
-		all.WriteString(stdout + stderr)
+		for _, lang := range []string{"en", "zh-Hans"} {
+			_, stdout, stderr := b.tipbox("alice", append([]string{"--lang", lang}, args...)...)
+			all.WriteString(stdout + stderr)
+		}
 	}
 	for _, r := range all.String() {
 		if r != '\n' && (unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) || r == '\u3164') {

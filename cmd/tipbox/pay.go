@@ -256,37 +256,36 @@ func (c *payCmd) each(a *app, vouchers []string, do func(text string) (*slip, er
 			return err
 		}
 	}
-	what := "Paid"
-	if c.Check {
-		what = "Genuine"
-	}
 	if len(vouchers) > 1 {
 		for _, code := range slices.Sorted(maps.Keys(sums)) {
-			a.say("%s together: %s\n", what, money(sums[code], code))
+			if c.Check {
+				a.say("Genuine together: %s\n", money(sums[code], code))
+				continue
+			}
+			a.say("Paid together: %s\n", money(sums[code], code))
 		}
 	}
 	if c.Check {
 		a.say("Nothing was paid. Whether it was before, only the desk can tell.\n")
 	}
-	if done < len(vouchers) {
-		return fmt.Errorf("%s: %d of %d. Each that is not says why", strings.ToLower(what), done, len(vouchers))
+	switch {
+	case done < len(vouchers) && c.Check:
+		return fmt.Errorf("genuine: %d of %d. Each that is not says why", done, len(vouchers))
+	case done < len(vouchers):
+		return fmt.Errorf("paid: %d of %d. Each that is not says why", done, len(vouchers))
 	}
 	return nil
 }
 
 // notPaid says why one of several is not paid.
 func (a *app) notPaid(item int, err error) error {
-	why := err.Error()
-	if h := hint(err); h != "" {
-		why += ". " + h
-	}
 	if a.json {
 		return a.printJSON(struct {
 			Item  int    `json:"item"` // of those that were given, from 1
 			Error string `json:"error"`
-		}{item, why})
+		}{item, inEnglish.reason(err)})
 	}
-	a.print("NO. %d IS NOT GOOD: %s\n\n", item, cleanLine(why))
+	a.print("NO. %d IS NOT GOOD: %s\n\n", item, cleanLine(a.lang.reason(err)))
 	return nil
 }
 
@@ -294,18 +293,18 @@ func (a *app) printSlip(r *slip) error {
 	if a.json {
 		return a.printJSON(r)
 	}
-	a.print("%s\n", strings.ToUpper(r.State))
+	a.print("%s\n", a.lang.text(strings.ToUpper(r.State)))
 	row := func(name, value string) {
 		if value != "" {
-			a.print("  %-8s %s\n", name, cleanLine(value))
+			a.print("  %-8s %s\n", a.lang.text(name), cleanLine(value))
 		}
 	}
-	what := "voucher " + r.Denomination
+	what := a.lang.sprintf("voucher %s", r.Denomination)
 	switch {
 	case r.Charity != "":
-		what = "payout " + r.Payout + ", to the charity " + r.Charity
+		what = a.lang.sprintf("payout %s, to the charity %s", r.Payout, r.Charity)
 	case r.Payout != "":
-		what = "payout " + r.Payout
+		what = a.lang.sprintf("payout %s", r.Payout)
 	}
 	row("what", what)
 	row("amount", money(r.Amount, r.Currency))

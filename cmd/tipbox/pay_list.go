@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/google/renameio/v2"
 
@@ -55,7 +54,7 @@ func (c *payCmd) list(a *app) error {
 			}
 		}
 		if err != nil {
-			a.say("NOT A PAYMENT: %s\n", cleanLine(err.Error()))
+			a.say("NOT A PAYMENT: %s\n", cleanLine(a.lang.known(err.Error())))
 			forged++
 			continue
 		}
@@ -131,10 +130,14 @@ func (a *app) printPaid(lines []*paidLine) error {
 		a.say("Nothing was paid yet.\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MONTH\tWHAT\tPAYMENTS\tAMOUNT\tYOURS")
+	w := a.table()
+	w.head("MONTH\tWHAT\tPAYMENTS\tAMOUNT\tYOURS")
 	for _, line := range lines {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\n", line.Month, cleanLine(line.What), line.Payments, money(line.Amount, line.Currency), line.Yours)
+		what := cleanLine(line.What)
+		if what == whatPayouts {
+			what = a.lang.text(whatPayouts)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\n", line.Month, what, line.Payments, money(line.Amount, line.Currency), line.Yours)
 	}
 	return w.Flush()
 }
@@ -172,7 +175,7 @@ func (s *session) reconcile(a *app, lines []*paidLine, partial bool) error {
 		}
 	}
 	for _, w := range append(wrong, accounts.Alarms()...) {
-		a.say("WRONG: %s\n", cleanLine(w))
+		a.say("WRONG: %s\n", cleanLine(a.lang.known(w)))
 	}
 	switch {
 	case len(wrong) > 0 && !partial && !accounts.Partial:

@@ -104,7 +104,7 @@ func (a *app) printPayout(item *tipbox.PayoutItem, r *slip, err error) error {
 	case errors.Is(err, tipbox.ErrNoOrder):
 		a.print("  not to be paid yet: an approver must order it first, with tipbox issue")
 	case err != nil:
-		a.print("  FAILED: %s", cleanLine(why))
+		a.print("  FAILED: %s", cleanLine(a.lang.known(why)))
 	}
 	if item.Paid != "" {
 		a.print("  paid in %s", cleanLine(item.Paid))

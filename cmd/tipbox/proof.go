@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"text/tabwriter"
 
 	"tipbox/crypto/receipt"
 	"tipbox/crypto/roster"
@@ -140,8 +139,10 @@ func (c *verifyProofCmd) print(a *app, p *tipbox.Proof, r *roster.Roster) error 
 		}
 		return a.printJSON(line)
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	w := a.table()
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", a.lang.text(name), a.lang.sprintf(format, args...))
+	}
 	row("day", "%s", p.Day)
 	row("channel", "%s", p.Channel)
 	row("tip", "%s", p.Tip)

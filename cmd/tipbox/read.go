@@ -63,16 +63,16 @@ func (a *app) printTip(tip *readTip) {
 	files := 0
 	a.print("Tip %s, %s, received on %s\n", tip.Tip, cleanLine(tip.Channel), tip.Day)
 	for _, m := range tip.Messages {
-		who := "the source"
+		who := a.lang.text("the source")
 		if m.From == tipbox.FromDesk {
-			who = m.By + " (desk)"
+			who = a.lang.sprintf("%s (desk)", m.By)
 		}
 		a.print("\n--- message %d, %s, from %s ---\n", m.Number, m.Day, cleanLine(who))
 		if m.Void != "" {
-			a.print("[counts for nothing: %s]\n", cleanLine(m.Void))
+			a.print("[counts for nothing: %s]\n", cleanLine(a.lang.known(m.Void)))
 		}
 		if m.Error != "" {
-			a.print("[cannot be opened: %s]\n", cleanLine(m.Error))
+			a.print("[cannot be opened: %s]\n", cleanLine(a.lang.known(m.Error)))
 		}
 		if m.Text != "" {
 			a.print("%s\n", quoted(m.Text, a.columns()))

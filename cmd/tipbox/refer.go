@@ -179,7 +179,7 @@ func (c *referCmd) Run(a *app) error {
 		return a.printJSON(referLine{c.Tip, c.To, "", copied.files, c.Out, act.Detail.Copy, act.Action, after.doc})
 	}
 	a.print("%s\n", cleanLine(c.Out))
-	a.say("%s", after.say)
+	a.say("%s", a.lang.known(after.say))
 	decline := tipbox.Act{Action: tipbox.ActionDecline, Detail: act.Detail}
 	switch {
 	case act.Action == tipbox.ActionDecline:
@@ -399,7 +399,7 @@ func (a *app) warn(files []referred) {
 	}
 	a.say("Files are as their source sent them, with what is inside of them. Retype or flatten what you can:\n")
 	for _, f := range files {
-		a.say("  %s: %s\n", cleanLine(f.Name), cmp.Or(f.Carries, "plain text"))
+		a.say("  %s: %s\n", cleanLine(f.Name), a.lang.text(cmp.Or(f.Carries, "plain text")))
 	}
 }
 
@@ -428,6 +428,9 @@ func (a *app) printParts(o *tipbox.OpenedTip, parts []part) error {
 		}{o.Tip, lines})
 	}
 	for i, l := range lines {
+		if l.From == tipbox.FromSource {
+			l.From = a.lang.word(l.From)
+		}
 		switch {
 		case parts[i].file != nil:
 			a.print("%-6s %s: file %s, %d bytes\n", l.Tick, cleanLine(l.From), cleanLine(l.Name), l.Size)

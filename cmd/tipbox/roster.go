@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -317,17 +316,17 @@ func (a *app) showRoster(r *roster.Roster) error {
 		a.print("server  %s\n", s)
 	}
 	for _, s := range r.Schedules {
-		a.print("schedule  %s since %s: %s\n", s.ID, s.Since, cleanLine(s.Title["en"]))
+		a.print("schedule  %s since %s: %s\n", s.ID, s.Since, cleanLine(a.lang.choose(s.Title)))
 	}
 	for _, d := range r.Denominations {
 		a.print("denomination  %s: %s, since %s until %s\n", d.ID, money(d.Amount, d.Currency), d.Since, d.Until)
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MEMBER\tROLES\tCHANNELS\tUNIT\tTITLE\tFINGERPRINT")
+	w := a.table()
+	w.head("MEMBER\tROLES\tCHANNELS\tUNIT\tTITLE\tFINGERPRINT")
 	for _, m := range r.Members {
 		roles := make([]string, len(m.Roles))
 		for i, role := range m.Roles {
-			roles[i] = string(role)
+			roles[i] = a.lang.word(string(role))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name(), strings.Join(roles, ","), strings.Join(m.Channels, ","),
 			cleanLine(m.Unit), cleanLine(m.Title), m.Card.Fingerprint())
@@ -335,9 +334,9 @@ func (a *app) showRoster(r *roster.Roster) error {
 	for _, m := range r.Former {
 		until := m.Until
 		if until == roster.AtSigning {
-			until = "the day after it is signed"
+			until = a.lang.text("the day after it is signed")
 		}
-		fmt.Fprintf(w, "%s\tuntil %s\t\t\t\t%s\n", m.Name(), until, m.Card.Fingerprint())
+		fmt.Fprintf(w, "%s\t%s\t\t\t\t%s\n", m.Name(), a.lang.sprintf("until %s", until), m.Card.Fingerprint())
 	}
 	return w.Flush()
 }

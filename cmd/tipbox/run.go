@@ -31,6 +31,7 @@ type commands struct {
 	Bundle         string `help:"Work with a bundle of tipbox fetch instead of the desk." type:"existingfile" placeholder:"FILE"`
 	JSON           bool   `help:"Print one JSON document, or one a line for lists."`
 	PassphraseFile string `help:"Read the key's passphrase from the first line of FILE instead of asking." type:"path" placeholder:"FILE"`
+	Lang           string `help:"Speak en or zh-Hans, and not the language of LC_ALL, LC_MESSAGES or LANG." placeholder:"LANG"` // see languageFor
 
 	Keygen   keygenCmd   `cmd:"" help:"Make your member key."`
 	Card     cardCmd     `cmd:"" help:"Print your card, the public half of your key."`
@@ -84,6 +85,8 @@ type commands struct {
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" passthrough:"" help:"What may follow on a command line."`
 }
 
+const description = "Read and answer tips. Results go to standard output, everything else to standard error."
+
 // An app is what commands work with.
 type app struct {
 	ctx    context.Context
@@ -93,6 +96,7 @@ type app struct {
 	home   desk.Home
 	bundle string // a file, or "" for the desk
 	json   bool
+	lang   *catalogue
 
 	passphraseFile string
 	despite        bool // see despiteFlag
@@ -104,14 +108,22 @@ type app struct {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var c commands
 	exited := -1
+	lang, err := languageFor(args, os.Getenv)
+	if err != nil {
+		fmt.Fprintln(stderr, "tipbox:", err) // and in English
+	}
 	parser, err := kong.New(&c,
 		kong.Name("tipbox"),
-		kong.Description("Read and answer tips. Results go to standard output, everything else to standard error."),
+		kong.Description(description),
 		kong.Vars{"home": defaultHome()},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(status int) { exited = status }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Help(lang.printHelp),
 	)
+	if err == nil {
+		err = lang.translate(parser.Model)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "tipbox:", err)
 		return exitFailed
@@ -121,15 +133,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exited // --help
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "tipbox: %s\n", clean(err.Error()))
-		fmt.Fprintf(stderr, "Try: tipbox --help\n")
+		fmt.Fprintf(stderr, "tipbox: %s\n", clean(lang.known(err.Error())))
+		fmt.Fprint(stderr, lang.text("Try: tipbox --help\n"))
 		return exitUsage
 	}
-	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.Bundle, c.JSON, c.PassphraseFile, false, nil}
+	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.Bundle, c.JSON, lang, c.PassphraseFile, false, nil}
 	if err := k.Run(a); err != nil {
-		fmt.Fprintf(stderr, "tipbox: %s\n", clean(err.Error()))
+		fmt.Fprintf(stderr, "tipbox: %s\n", clean(lang.known(err.Error())))
 		if h := hint(err); h != "" {
-			fmt.Fprintf(stderr, "%s\n", h)
+			fmt.Fprintf(stderr, "%s\n", lang.text(h))
 		}
 		var usage usageError
 		if errors.As(err, &usage) {
@@ -250,11 +262,16 @@ func hint(err error) string {
 	return ""
 }
 
-// print writes a result. Text that came from elsewhere must be clean.
-func (a *app) print(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }
+// print writes a result in the member's language. Text that came from elsewhere
+// must be clean.
+func (a *app) print(format string, args ...any) {
+	io.WriteString(a.stdout, a.lang.sprintf(format, args...))
+}
 
 // say writes what is not a result.
-func (a *app) say(format string, args ...any) { fmt.Fprintf(a.stderr, format, args...) }
+func (a *app) say(format string, args ...any) {
+	io.WriteString(a.stderr, a.lang.sprintf(format, args...))
+}
 
 // oneLine is the trimmed content of a small file's first line.
 func oneLine(path string) (string, error) {

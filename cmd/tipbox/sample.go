@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"tipbox/crypto/roster"
 	"tipbox/crypto/seal"
@@ -127,15 +126,15 @@ func (c *sampleCmd) Run(a *app) error {
 }
 
 func (a *app) printDrawn(drawn []drawnLine) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, inboxHeading+"\tCHANNEL\tWEIGHT\tNOW")
+	w := a.table()
+	w.head(inboxHeading + "\tCHANNEL\tWEIGHT\tNOW")
 	for _, d := range drawn {
-		now := string(d.State)
+		now := a.lang.word(string(d.State))
 		switch {
 		case d.Error != "":
-			now = "FAILED: " + d.Error
+			now = a.lang.sprintf("FAILED: %s", a.lang.known(d.Error))
 		case now == "":
-			now = "not in your reach"
+			now = a.lang.text("not in your reach")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", d.Tip, cleanLine(d.Channel), d.Weight, cleanLine(now))
 	}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -230,13 +229,13 @@ func (a *app) keepsPromises(draft *roster.Roster) error {
 // printSchedule prints a schedule and what it pays for some sums.
 func (a *app) printSchedule(s *roster.Schedule) error {
 	money := func(amount int64) string { return mainUnits(amount, s.Digits()) }
-	a.print("%s: %s\n", s.ID, cleanLine(s.Title["en"]))
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	a.print("%s: %s\n", s.ID, cleanLine(a.lang.choose(s.Title)))
+	w := a.table()
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(w, "  %s\t%s\n", a.lang.text(name), a.lang.sprintf(format, args...))
 	}
 	row("since", "%s", s.Since)
-	row("channels", "%s", cmp.Or(strings.Join(s.Channels, ", "), "all"))
+	row("channels", "%s", cmp.Or(strings.Join(s.Channels, ", "), a.lang.text("all")))
 	if len(s.Tiers) == 0 {
 		row("currency", "%s", s.Currency)
 		row("pays", "nothing, to tips from that day on")
@@ -245,9 +244,9 @@ func (a *app) printSchedule(s *roster.Schedule) error {
 	if s.Example {
 		row("example", "yes: nobody has checked it yet")
 	}
-	row("base", "%s, in %s", baseText(s), s.Currency)
+	row("base", "%s, in %s", a.lang.text(baseText(s)), s.Currency)
 	for _, t := range s.Tiers {
-		row("rate", "%s", tierText(s, t, money))
+		row("rate", "%s", tierText(a.lang, s, t, money))
 	}
 	if s.Minimum > 0 {
 		row("minimum", "nothing for less than %s", money(s.Minimum))
@@ -261,13 +260,13 @@ func (a *app) printSchedule(s *roster.Schedule) error {
 	for _, step := range s.Approvers {
 		text := strconv.Itoa(step.Votes)
 		if step.From > 0 {
-			text += " from " + money(step.From)
+			text = a.lang.sprintf("%d from %s", step.Votes, money(step.From))
 		}
 		approvers = append(approvers, text)
 	}
 	row("approvers", "%s", strings.Join(approvers, ", "))
 	for _, c := range s.Charities {
-		row("charity", "%s: %s", c.ID, cleanLine(c.Name["en"]))
+		row("charity", "%s: %s", c.ID, cleanLine(a.lang.choose(c.Name)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -291,8 +290,8 @@ func (a *app) printSamples(s *roster.Schedule, money func(int64) string) error {
 		sums[t.From] = true
 	}
 	delete(sums, 0)
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "  SUM\tEVIDENCE\tAWARD\tAPPROVERS")
+	w := a.table()
+	w.head("  SUM\tEVIDENCE\tAWARD\tAPPROVERS")
 	evidence := s.Evidence
 	if len(evidence) == 0 {
 		evidence = []roster.Evidence{{ID: "any"}}
@@ -305,13 +304,13 @@ func (a *app) printSamples(s *roster.Schedule, money func(int64) string) error {
 			}
 			award, approvers := money(high), strconv.Itoa(tipbox.VotesNeeded(s, high))
 			if low != high {
-				award = money(low) + " to " + award
+				award = a.lang.sprintf("%s to %s", money(low), award)
 			}
 			if least := strconv.Itoa(tipbox.VotesNeeded(s, low)); least != approvers {
-				approvers = least + " to " + approvers
+				approvers = a.lang.sprintf("%s to %s", least, approvers)
 			}
 			if high == 0 {
-				award, approvers = "nothing", ""
+				award, approvers = a.lang.text("nothing"), ""
 			}
 			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", money(sum), e.ID, award, approvers)
 		}
@@ -326,25 +325,25 @@ func baseText(s *roster.Schedule) string {
 	return "what was found and collected"
 }
 
-func tierText(s *roster.Schedule, t roster.Tier, money func(int64) string) string {
+func tierText(lang *catalogue, s *roster.Schedule, t roster.Tier, money func(int64) string) string {
 	text := percent(t.High)
 	if t.Low != t.High {
-		text = percent(t.Low) + " to " + text
+		text = lang.sprintf("%s to %s", percent(t.Low), text)
 	}
 	text += " %"
 	if t.Evidence != "" {
-		text += " for evidence " + t.Evidence
+		text += lang.sprintf(" for evidence %s", t.Evidence)
 		for _, e := range s.Evidence {
 			if e.ID == t.Evidence {
-				text += " (" + cleanLine(e.Title["en"]) + ")"
+				text += " (" + cleanLine(lang.choose(e.Title)) + ")"
 			}
 		}
 	}
 	if t.From > 0 {
-		text += ", from " + money(t.From) + " on"
+		text += lang.sprintf(", from %s on", money(t.From))
 	}
 	if t.Floor > 0 {
-		text += ", at least " + money(t.Floor)
+		text += lang.sprintf(", at least %s", money(t.Floor))
 	}
 	return text
 }

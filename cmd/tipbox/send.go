@@ -56,7 +56,7 @@ func (c *sendCmd) Run(a *app) error {
 		return nil
 	}
 	if w.waiting() == 0 {
-		a.say("Nothing to send: %s\n", w.tell())
+		a.say("Nothing to send: %s\n", a.lang.known(w.tell()))
 		return nil
 	}
 	s, err := a.connectDesk()
@@ -117,11 +117,11 @@ func (a *app) showAnswer(one *answer, all bool) error {
 		return a.printJSON(line)
 	}
 	entry := newCaseEntry(tipbox.Message{Action: e.Action, Event: e})
-	more := entry.more()
+	more := entry.more(a.lang)
 	if e.Decides {
-		more += ": with it the finding is made"
+		more += a.lang.text(": with it the finding is made")
 	}
-	a.print("%-7s  %s  %d  %s%s\n", line.Result, cleanLine(e.Tip), e.Number, cleanLine(string(e.Action)), cleanLine(more))
+	a.print("%-7s  %s  %d  %s%s\n", a.lang.word(line.Result), cleanLine(e.Tip), e.Number, cleanLine(a.lang.word(string(e.Action))), cleanLine(more))
 	if all {
 		fields, err := inTheClear(e)
 		if err != nil {
@@ -132,7 +132,7 @@ func (a *app) showAnswer(one *answer, all bool) error {
 		}
 	}
 	if line.Reason != "" {
-		a.print("         %s\n", cleanLine(line.Reason))
+		a.print("         %s\n", cleanLine(a.lang.known(line.Reason)))
 	}
 	return nil
 }
@@ -191,7 +191,7 @@ var errNotNext = errors.New("somebody wrote meanwhile: fetch the tip again, and 
 func (w *answers) send(a *app, s *session, i int) error {
 	one := w.list[i]
 	if before := w.before(i); before != nil && before.Sent == "" {
-		return w.refuse(one, "what it follows, "+string(before.Event.Action)+", was not taken: fetch the tip again, and answer anew")
+		return w.refuse(one, fmt.Sprintf("what it follows, %s, was not taken: fetch the tip again, and answer anew", before.Event.Action))
 	}
 	note, err := w.sign(a, s, i)
 	switch {

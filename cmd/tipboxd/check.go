@@ -24,6 +24,9 @@ func (c *checkCmd) Run(a *app) error {
 		return err
 	}
 	defer f.Close()
+	if _, err := f.loadLook(); err != nil {
+		return err
+	}
 	report, err := f.check(a.ctx)
 	if err != nil {
 		return err

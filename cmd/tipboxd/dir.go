@@ -21,6 +21,7 @@ import (
 	"tipbox/store/bolt"
 	"tipbox/store/dir"
 	"tipbox/tipbox"
+	"tipbox/tipbox/web"
 )
 
 // Files of a server's folder. The folder is 0700, its files 0600.
@@ -175,15 +176,7 @@ func (f *folder) readConfig() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("%s: %s", f.file(configName), fmt.Sprintf(format, args...))
 	}
-	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&f.config); err != nil {
-		var strict *toml.StrictMissingError
-		if errors.As(err, &strict) {
-			return fail("there is no such setting:\n%s", strict.String())
-		}
-		var syntax *toml.DecodeError
-		if errors.As(err, &syntax) {
-			return fail("%s", syntax.String())
-		}
+	if err := decodeTOML(text, &f.config); err != nil {
 		return fail("%v", err)
 	}
 	if _, _, err := roster.VerifierPublic(f.config.Root); err != nil {
@@ -205,6 +198,20 @@ func (f *folder) readConfig() error {
 		return fail("notify: %v", err)
 	}
 	return nil
+}
+
+// decodeTOML reads a file of settings. An error shows the lines that are wrong.
+func decodeTOML(text []byte, v any) error {
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(v)
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) {
+		return fmt.Errorf("there is no such setting:\n%s", strict.String())
+	}
+	var syntax *toml.DecodeError
+	if errors.As(err, &syntax) {
+		return errors.New(syntax.String())
+	}
+	return err
 }
 
 // checkModes refuses a folder of which others can read or write a part.
@@ -245,11 +252,7 @@ func loadChannels(site string) ([]tipbox.Channel, error) {
 	var file struct {
 		Channel []tipbox.Channel `toml:"channel"`
 	}
-	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&file); err != nil {
-		var syntax *toml.DecodeError
-		if errors.As(err, &syntax) {
-			return fail(errors.New(syntax.String()))
-		}
+	if err := decodeTOML(text, &file); err != nil {
 		return fail(err)
 	}
 	seen := make(map[string]bool)
@@ -271,6 +274,16 @@ func loadChannels(site string) ([]tipbox.Channel, error) {
 	return file.Channel, nil
 }
 
+// loadLook reads what the site says of how pages look. It is not needed to open a
+// folder: no fault of it keeps anybody from a backup.
+func (f *folder) loadLook() (*web.Look, error) {
+	look, err := web.LoadLook(static.Site(f.file(siteName)))
+	if err != nil {
+		return nil, fmt.Errorf("%s (or the default of the site): %w", f.file(siteName), err)
+	}
+	return look, nil
+}
+
 // loadSchedule reads schedule.toml of the site, which is no promise before the
 // root key's holder has entered it into the roster.
 func loadSchedule(site string) (*roster.Schedule, error) {
@@ -278,7 +291,7 @@ func loadSchedule(site string) (*roster.Schedule, error) {
 	schedule := new(roster.Schedule)
 	text, err := fs.ReadFile(static.Site(site), name)
 	if err == nil {
-		err = toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(schedule)
+		err = decodeTOML(text, schedule)
 	}
 	if err == nil {
 		err = schedule.Validate()

@@ -53,6 +53,10 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 	if err := f.fit(f.service.Roster()); err != nil {
 		return err
 	}
+	look, err := f.loadLook()
+	if err != nil {
+		return err
+	}
 	tuneMemory()
 	// Nothing is being received yet, so what no message names is left over
 	// from a crash.
@@ -61,7 +65,7 @@ func (a *app) serve(f *folder, listen, deskAddr string, ready func(sources, memb
 	} else if n > 0 {
 		a.log.Info("removed files of tips that were never finished", "files", n)
 	}
-	pages, err := web.New(web.Config{Service: f.service, Log: a.log})
+	pages, err := web.New(web.Config{Service: f.service, Log: a.log, Look: look})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,7 +24,7 @@ func (s *site) awardRoutes(r *mux.Router) {
 
 // An awardView is an award as a thread's page shows it.
 type awardView struct {
-	*pageLanguage
+	words
 	tipbox.ThreadAward
 	Session     string
 	Money       string
@@ -32,17 +33,21 @@ type awardView struct {
 	Correctable bool // other details can take the place of those that were given
 	Appealable  bool
 	Issued      bool
+	ClaimBy     template.HTML
 	Charities   []charityView
 	sharing
 }
 
-type charityView struct{ ID, Name string }
+type charityView struct {
+	ID   string
+	Name template.HTML
+}
 
 // awards are those of a thread. Sent is what was refused, if anything was.
 func (s *site) awards(p *page, thread *tipbox.Thread, code *receipt.Code, sent form) (views []awardView) {
 	session := s.service.Session(code)
 	for _, a := range thread.Awards {
-		v := awardView{pageLanguage: p.pageLanguage, ThreadAward: a, Session: session, Money: p.money(a.Amount, a.Schedule), Key: awardKey(a)}
+		v := awardView{words: words{p.pageLanguage}, ThreadAward: a, Session: session, Money: p.money(a.Amount, a.Schedule), Key: awardKey(a), ClaimBy: p.Day(a.ClaimBy)}
 		v.sharing = p.sharing(a, sent)
 		if thread.Part != 0 && v.Key == "award.granted" {
 			v.Key = "part.granted"
@@ -187,7 +192,7 @@ func (s *site) postVoucher(w http.ResponseWriter, r *http.Request) error {
 		schedule := &tipbox.Schedule{Currency: d.Currency}
 		views[i] = voucherView{
 			Index: i + 1, Count: len(vouchers), Previous: i, Award: award, Session: s.service.Session(code),
-			Money: p.money(d.Amount, schedule), Until: d.Until, Text: v.Text(), Digits: v.Digits(), compact: v.Compact(),
+			Money: p.money(d.Amount, schedule), Until: p.Day(d.Until), UntilText: p.Date(d.Until), Text: v.Text(), Digits: v.Digits(), compact: v.Compact(),
 		}
 		if i+1 < len(vouchers) {
 			views[i].Next = i + 2
@@ -212,7 +217,9 @@ type voucherView struct {
 	Next, Previous int // 0 if there is none
 	Award          int
 	Session        string
-	Money, Until   string
+	Money          string
+	Until          template.HTML
+	UntilText      string
 	Text, Digits   string
 	Side           int    // of the QR code, in modules
 	Drawn          int    // likewise, in pixels
@@ -225,7 +232,7 @@ type voucherView struct {
 func (s *site) sendVouchers(w http.ResponseWriter, p *page, views []voucherView) error {
 	var text strings.Builder
 	for _, v := range views {
-		fmt.Fprintf(&text, "%s\n%s\n\n%s\n\n%s\n%s\n\n\n", p.T("voucher.worth", v.Money), p.T("voucher.until", v.Until), v.Text, p.T("voucher.digits"), v.Digits)
+		fmt.Fprintf(&text, "%s\n%s\n\n%s\n\n%s\n%s\n\n\n", p.T("voucher.worth", v.Money), p.T("voucher.until", v.UntilText), v.Text, p.T("voucher.digits"), v.Digits)
 	}
 	text.WriteString(p.T("voucher.paper") + "\n")
 	w.Header().Set("Content-Disposition", `attachment; filename="papers.txt"`)
@@ -237,7 +244,8 @@ const qrModule = 4
 
 // qrPath draws a QR code, with the margin of four modules that readers want, as a
 // path to be stroked one module wide: each run of dark modules is a line of it, and
-// each line begins where the one before ended.
+// each line begins where the one before ended. Lines run along the upper edge of their
+// modules: the page moves the path by half a module.
 func qrPath(text string) (side int, path string, err error) {
 	code, err := qr.Encode(text, qr.L)
 	if err != nil {
@@ -247,7 +255,7 @@ func qrPath(text string) (side int, path string, err error) {
 	var out strings.Builder
 	for y := range code.Size {
 		at := 0
-		fmt.Fprintf(&out, "M%d %d.5", margin, y+margin)
+		fmt.Fprintf(&out, "M%d %d", margin, y+margin)
 		for x := 0; x < code.Size; x++ {
 			from := x
 			for x < code.Size && code.Black(x, y) {

@@ -41,16 +41,16 @@ func (s *site) award(t *testing.T, refused bool) (code, tip string, number int) 
 }
 
 func TestSourceClaimsVouchersWithTheCode(t *testing.T) {
-	for _, c := range []struct{ lang, title, ready, worth, last string }{
-		{"en", "Your reward: CN¥6,300", "Your vouchers are ready", "Voucher for CN¥1,000", "CN¥100"},
-		{"zh-Hans", "您的奖励：￥6,300", "您的凭证已备好", "￥1,000 兑付凭证", "￥100"},
+	for _, c := range []struct{ lang, title, day, ready, worth, last string }{
+		{"en", "Your reward: CN¥6,300", "20 February 2027", "Your vouchers are ready", "Voucher for CN¥1,000", "CN¥100"},
+		{"zh-Hans", "您的奖励：￥6,300", "2027年2月20日", "您的凭证已备好", "￥1,000 兑付凭证", "￥100"},
 	} {
 		t.Run(c.lang, func(t *testing.T) {
 			s := newSite(t, tipboxtest.Config{})
 			s.lang = c.lang
 			code, tip, number := s.award(t, false)
 			thread := s.send(t, s.codeForm(t, code)).want(t, 200)
-			thread.contains(t, c.title, "2027-02-20")
+			thread.contains(t, c.title, c.day)
 			claim := thread.page.form(t, "/thread/claim").set(t, "choice", "voucher")
 			claimed := s.send(t, claim).want(t, 200)
 			if strings.Contains(claimed.Body.String(), "/thread/claim") {
@@ -128,7 +128,7 @@ func TestSourceIsWarnedOfTheEnd(t *testing.T) {
 	code, tip, _ := s.award(t, false)
 	thread := func() *answer { return s.send(t, s.codeForm(t, code)).want(t, 200) }
 	s.Clock.Advance(61 * 24 * time.Hour)
-	thread().contains(t, "2027-02-20. That is soon.")
+	thread().contains(t, "20 February 2027. That is soon.")
 	s.Act("alice", tip, tipbox.Act{Action: tipbox.ActionHold, Text: "a court"})
 	thread().contains(t, "no time is lost")
 	s.Act("alice", tip, tipbox.Act{Action: tipbox.ActionRelease})

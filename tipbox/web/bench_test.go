@@ -8,13 +8,36 @@ import (
 	"tipbox/tipbox/tipboxtest"
 )
 
+// benchmark reports pages a second, and bytes on the wire without headers.
 func benchmark(b *testing.B, s *site, request func() *http.Request) {
 	b.ReportAllocs()
+	wire := 0
 	for b.Loop() {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, request())
 		if w.Code != http.StatusOK {
 			b.Fatalf("status %d", w.Code)
+		}
+		wire = w.Body.Len()
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "pages/s")
+	b.ReportMetric(float64(wire), "wire-B")
+}
+
+// BenchmarkPages are the pages that are the same for everybody, as browsers ask for
+// them and as one that takes nothing compressed does, and the form, which never is.
+func BenchmarkPages(b *testing.B) {
+	s := newSite(b, tipboxtest.Config{})
+	s.SetSchedules(shipped(b, "schedule.toml"))
+	for _, path := range []string{"/", "/threats", "/reward", "/thread", "/tip"} {
+		for _, accept := range []string{"gzip, deflate, br", "identity"} {
+			b.Run(path[1:]+" "+accept, func(b *testing.B) {
+				benchmark(b, s, func() *http.Request {
+					r := httptest.NewRequest("GET", path, nil)
+					r.Header.Set("Accept-Encoding", accept)
+					return r
+				})
+			})
 		}
 	}
 }

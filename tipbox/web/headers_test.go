@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -30,23 +31,30 @@ var headers = map[string]string{
 func TestEveryOtherAnswerHasEveryHeader(t *testing.T) {
 	s := newSite(t, tipboxtest.Config{})
 	s.SetSchedules(shipped(t, "schedule.toml"))
-	for _, target := range []string{"/", "/tip", "/thread", "/reward", "/reward.json", "/healthz", "/none", "/thread/message"} {
+	for _, target := range []string{"/", "/tip", "/thread", "/reward", "/reward.json", "/about", "/healthz", "/none", "/thread/message"} {
 		for _, method := range []string{"HEAD", "OPTIONS", "DELETE"} {
 			checkHeaders(t, method+" "+target, s.do(t, httptest.NewRequest(method, target, nil)))
 		}
 	}
+	checkHeaders(t, "robots.txt", s.get(t, "/robots.txt").want(t, 200))
 	checkHeaders(t, "healthz", s.get(t, "/healthz").want(t, 200))
 	checkHeaders(t, "reward.json", s.get(t, "/reward.json").want(t, 200))
 	checkHeaders(t, "unclean path", s.get(t, "//tip?lang=en").want(t, 301))
 }
+
+// indexed are the pages that a search engine may show.
+var indexed = regexp.MustCompile(`^(home.*|reward|text: .*|HEAD /|HEAD /(reward|about))$`)
 
 // checkHeaders checks that an answer has all its headers and no other.
 func checkHeaders(t *testing.T, name string, a *answer) {
 	t.Helper()
 	want := maps.Clone(headers)
 	switch {
-	case strings.HasPrefix(name, "home") || strings.HasSuffix(name, " /"):
+	case indexed.MatchString(name):
 		delete(want, "X-Robots-Tag")
+		want["Vary"] = "Accept-Encoding"
+	case name == "thread" || name == "HEAD /thread":
+		want["Vary"] = "Accept-Encoding"
 	case name == "receipt.txt", name == "note.txt":
 		want["Content-Disposition"] = `attachment; filename="` + name + `"`
 		want["Content-Type"] = "text/plain; charset=utf-8"
@@ -56,7 +64,7 @@ func checkHeaders(t *testing.T, name string, a *answer) {
 	case name == "reward.json" || name == "HEAD /reward.json":
 		want["Content-Type"] = "application/json"
 		want["Cache-Control"] = "public, max-age=3600"
-	case name == "healthz" || name == "HEAD /healthz":
+	case name == "healthz" || name == "HEAD /healthz" || name == "robots.txt":
 		want["Content-Type"] = "text/plain; charset=utf-8"
 	}
 	if a.Code == http.StatusMethodNotAllowed {

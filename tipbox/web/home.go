@@ -18,5 +18,6 @@ func (s *site) getHome(w http.ResponseWriter, r *http.Request) error {
 		Channels []tipbox.Channel
 		Rewards  bool
 	}{s.service.Channels(), len(s.service.Scales()) > 0}
-	return s.render(w, http.StatusOK, "home", p)
+	mayBeIndexed(w)
+	return s.renderPublic(w, r, "home", p)
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"html/template"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -23,7 +24,11 @@ type pageLanguage struct {
 	Name string // in itself
 	Dir  string // ltr or rtl
 
-	texts   map[string]any // by key: a string, or plural forms by category
+	date   string // a day: %[1]d of the month, %[2]s, %[3]d the year
+	months []string
+
+	texts   map[string]any           // by key: a string, or plural forms by category
+	fixed   map[string]template.HTML // those in which nothing is filled in
 	printer *message.Printer
 }
 
@@ -68,14 +73,22 @@ func loadLanguage(name string, texts *catalog.Builder) (*pageLanguage, language.
 		return nil, language.Und, err
 	}
 	var file struct {
-		Name string         `toml:"name"`
-		Dir  string         `toml:"dir"`
-		Text map[string]any `toml:"text"`
+		Name   string         `toml:"name"`
+		Dir    string         `toml:"dir"`
+		Date   string         `toml:"date"`
+		Months []string       `toml:"months"`
+		Text   map[string]any `toml:"text"`
 	}
 	if err := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields().Decode(&file); err != nil {
 		return nil, language.Und, err
 	}
-	l := &pageLanguage{Tag: strings.TrimSuffix(name, ".toml"), Name: file.Name, Dir: file.Dir, texts: file.Text}
+	if len(file.Months) != 12 {
+		return nil, language.Und, fmt.Errorf("it has %d months", len(file.Months))
+	}
+	l := &pageLanguage{
+		Tag: strings.TrimSuffix(name, ".toml"), Name: file.Name, Dir: file.Dir, date: file.Date, months: file.Months, texts: file.Text,
+		fixed: make(map[string]template.HTML),
+	}
 	tag, err := language.Parse(l.Tag)
 	if err != nil {
 		return nil, language.Und, err
@@ -84,6 +97,9 @@ func loadLanguage(name string, texts *catalog.Builder) (*pageLanguage, language.
 		switch value := value.(type) {
 		case string:
 			err = texts.SetString(tag, key, value)
+			if !strings.Contains(value, "%") {
+				l.fixed[key] = template.HTML(template.HTMLEscapeString(value))
+			}
 		case map[string]any:
 			var cases []any
 			for _, category := range slices.Sorted(maps.Keys(value)) {
@@ -103,16 +119,31 @@ func loadLanguage(name string, texts *catalog.Builder) (*pageLanguage, language.
 	return l, tag, nil
 }
 
+// tagged is the language of a tag, nil if there is none.
+func (ls *languages) tagged(tag string) *pageLanguage {
+	for _, l := range ls.all {
+		if l.Tag == tag {
+			return l
+		}
+	}
+	return nil
+}
+
+func (ls *languages) tags() (tags []string) {
+	for _, l := range ls.all {
+		tags = append(tags, l.Tag)
+	}
+	return tags
+}
+
 // choose returns the language of a request: the one it names in the form or
 // the query, else the best of Accept-Language. Named tells which.
 func (ls *languages) choose(r *http.Request, named string) (l *pageLanguage, explicit bool) {
 	if named == "" {
 		named = r.URL.Query().Get("lang")
 	}
-	for _, l := range ls.all {
-		if l.Tag == named {
-			return l, true
-		}
+	if l := ls.tagged(named); l != nil {
+		return l, true
 	}
 	accept := r.Header.Get("Accept-Language")
 	if len(accept) > 200 {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
@@ -127,8 +128,12 @@ func (s *site) renderPartCode(w http.ResponseWriter, r *http.Request, p *page, p
 	}
 	a := thread.Awards[0]
 	p.Title = "part.code.title"
-	p.Data = struct{ Money, ClaimBy, Words, Digits, Address string }{
-		p.money(a.Amount, a.Schedule), a.ClaimBy, part.Words(p.Tag), part.Digits(), p.T("nav.thread"),
+	p.Data = struct {
+		Money                  string
+		ClaimBy                template.HTML
+		Words, Digits, Address string
+	}{
+		p.money(a.Amount, a.Schedule), p.Day(a.ClaimBy), part.Words(p.Tag), part.Digits(), p.T("nav.thread"),
 	}
 	return s.render(w, http.StatusOK, "partcode", p)
 }

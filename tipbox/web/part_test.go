@@ -36,9 +36,9 @@ func (s *site) part(t *testing.T, code, amount string) *answer {
 
 // TestPageOfAPartShowsNothingOfTheTip is the story of two who sent a tip together.
 func TestPageOfAPartShowsNothingOfTheTip(t *testing.T) {
-	for _, c := range []struct{ lang, amount, left, mine, other string }{
-		{"en", "2,000", "Your reward: CN¥4,300", "Part 1, CN¥2,000: not claimed yet.", "Your reward: CN¥2,000"},
-		{"zh-Hans", "2000元", "您的奖励：￥4,300", "第 1 份，￥2,000：尚未领取。", "您的奖励：￥2,000"},
+	for _, c := range []struct{ lang, day, amount, left, mine, other string }{
+		{"en", "20 February 2027", "2,000", "Your reward: CN¥4,300", "Part 1, CN¥2,000: not claimed yet.", "Your reward: CN¥2,000"},
+		{"zh-Hans", "2027年2月20日", "2000元", "您的奖励：￥4,300", "第 1 份，￥2,000：尚未领取。", "您的奖励：￥2,000"},
 	} {
 		t.Run(c.lang, func(t *testing.T) {
 			s := newSite(t, tipboxtest.Config{})
@@ -50,7 +50,7 @@ func TestPageOfAPartShowsNothingOfTheTip(t *testing.T) {
 			if again, err := receipt.Parse(words); err != nil || again.Digits() != digits {
 				t.Fatalf("the code is %q, %q: %v", words, digits, err)
 			}
-			made.contains(t, "2027-02-20")
+			made.contains(t, c.day)
 
 			// The thread lists it, and shows the code again.
 			thread := s.send(t, s.codeForm(t, code)).want(t, 200)
@@ -70,8 +70,8 @@ func TestPageOfAPartShowsNothingOfTheTip(t *testing.T) {
 			// With the code of the part there is that and nothing else.
 			for _, typed := range []string{words, digits} {
 				page := s.send(t, s.codeForm(t, typed)).want(t, 200)
-				page.contains(t, c.other, "2027-02-20")
-				page.lacks(t, secret, "kanarienvogel", "Off-book", "小金库", "2026-11-22", tip, "/thread/message", "/thread/erase", "/thread/appeal", "/thread/part", "4,300", "6,300", "<article", `id="case"`)
+				page.contains(t, c.other, c.day)
+				page.lacks(t, secret, "kanarienvogel", "Off-book", "小金库", "2026-11-22", "22 November", "11月22日", tip, "/thread/message", "/thread/erase", "/thread/appeal", "/thread/part", "4,300", "6,300", "<article", `id="case"`)
 			}
 			page := s.send(t, s.codeForm(t, words)).want(t, 200)
 			claim := page.page.form(t, "/thread/claim").set(t, "choice", "voucher")

@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"html/template"
 	"net/http"
 
 	"github.com/gorilla/mux"
@@ -17,16 +18,16 @@ func (s *site) proofRoutes(r *mux.Router) {
 // A proofView is a proof that a page offers.
 type proofView struct {
 	Session string
-	Day     string // of receipt
-	Witness bool   // a member has acknowledged the tip
+	Day     template.HTML // of receipt
+	Witness bool          // a member has acknowledged the tip
 }
 
 // threadProof is the proof that a thread's page offers, nil if none.
-func (s *site) threadProof(code *receipt.Code, t *tipbox.Thread) *proofView {
+func (s *site) threadProof(p *page, code *receipt.Code, t *tipbox.Thread) *proofView {
 	if !t.Proof {
 		return nil
 	}
-	return &proofView{s.service.Session(code), t.Day, t.Acknowledged != ""}
+	return &proofView{s.service.Session(code), p.Day(t.Day), t.Acknowledged != ""}
 }
 
 // postProof sends a proof of the day as a text file. Its name says nothing.
@@ -45,9 +46,9 @@ func (s *site) postProof(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.refuseProof(w, r, p, err)
 	}
-	title, _ := s.channel(p, proof.Channel)
+	title, _ := p.pick(s.channel(proof.Channel).Title)
 	text := p.T("proof.file.title") + "\n\n" +
-		p.T("proof.file.what", title, p.Organisation, proof.Day) + "\n" +
+		p.T("proof.file.what", title, p.Organisation, p.Date(proof.Day)) + "\n" +
 		p.T("proof.file.check") + "\n\n" + string(note)
 	w.Header().Set("Content-Disposition", `attachment; filename="note.txt"`)
 	return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(text))

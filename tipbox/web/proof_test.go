@@ -18,8 +18,8 @@ const aDay = 24 * time.Hour
 
 func TestSourceSavesAProofOfTheDay(t *testing.T) {
 	for _, c := range []struct{ lang, what, check, later, witness string }{
-		{"en", "sent to Example City about “Off-book funds”, and was there on 2026-11-22.", "How to check it:", "save the proof again", "The proof bears"},
-		{"zh-Hans", "有人就“小金库”向Example City提交了内容，该内容在 2026-11-22 已经送达。", "怎样核验：", "请再保存一次", "证明上还有"},
+		{"en", "sent to Example City about “Off-book funds”, and was there on 22 November 2026.", "How to check it:", "save the proof again", "The proof bears"},
+		{"zh-Hans", "有人就“小金库”向Example City提交了内容，该内容在2026年11月22日已经送达。", "怎样核验：", "请再保存一次", "证明上还有"},
 	} {
 		t.Run(c.lang, func(t *testing.T) {
 			s := newSite(t, tipboxtest.Config{Proof: true})
@@ -159,7 +159,7 @@ func TestADeclinedSuggestionIsPromisedNoAnswer(t *testing.T) {
 }
 
 func TestAThreadSaysOnWhichDayTheCodeWasUsedBefore(t *testing.T) {
-	for lang, says := range map[string]string{"en": "last used on 2026-11-22. Was that not you?", "zh-Hans": "上一次使用是在 2026-11-22"} {
+	for lang, says := range map[string]string{"en": "last used on 22 November 2026. Was that not you?", "zh-Hans": "上一次使用是在2026年11月22日"} {
 		s := newSite(t, tipboxtest.Config{})
 		s.lang = lang
 		words := s.tip(t, secret).words(t)
@@ -243,7 +243,7 @@ func modules(t *testing.T, path string) map[module]bool {
 		var n int
 		switch step[0] {
 		case 'M':
-			if _, err := fmt.Sscanf(step, "M%d %d.5", &at.x, &at.y); err != nil {
+			if _, err := fmt.Sscanf(step, "M%d %d", &at.x, &at.y); err != nil {
 				t.Fatal(step, err)
 			}
 		case 'm':

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,13 +30,13 @@ func (s *site) rewardRoutes(r *mux.Router) {
 // stands in the page's address and is kept nowhere.
 type rewardPage struct {
 	Scales    []rewardScale
-	Charities []string
+	Charities []template.HTML
 }
 
 // A rewardScale is a schedule as a table, with a calculator.
 type rewardScale struct {
 	ID      string
-	Title   string
+	Title   template.HTML
 	Example bool
 	Rows    []rewardRow
 
@@ -49,13 +50,14 @@ type rewardScale struct {
 }
 
 type rewardRow struct {
-	Head   string
-	Values []string
+	Head   template.HTML
+	Values []template.HTML
 }
 
 type rewardEvidence struct {
-	ID, Title string
-	Chosen    bool
+	ID     string
+	Title  template.HTML
+	Chosen bool
 }
 
 // getReward shows the scales in force and, if a sum is asked about, what it would
@@ -92,7 +94,16 @@ func (s *site) getReward(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	p.Data = shown
-	return s.render(w, status, "reward", p)
+	if asksMore(asked) {
+		return s.render(w, status, "reward", p)
+	}
+	mayBeIndexed(w)
+	return s.renderPublic(w, r, "reward", p)
+}
+
+// asksMore reports whether a query asks for more than a language.
+func asksMore(query url.Values) bool {
+	return len(query) > 1 || len(query) == 1 && !query.Has("lang")
 }
 
 // getRewardJSON sends every schedule there ever was. It is the same for everybody
@@ -118,21 +129,21 @@ func (s *site) getRewardJSON(w http.ResponseWriter, r *http.Request) error {
 func (p *page) scale(scale tipbox.Scale) rewardScale {
 	s := scale.Schedule
 	view := rewardScale{ID: s.ID, Title: p.In(s.Title), Example: s.Example, Currency: s.Currency, Sample: p.number(120_000, 0)}
-	row := func(key string, values ...string) {
-		view.Rows = append(view.Rows, rewardRow{p.T(key), values})
+	row := func(key string, values ...template.HTML) {
+		view.Rows = append(view.Rows, rewardRow{p.html(key), values})
 	}
-	var channels []string
+	var channels []template.HTML
 	for _, c := range scale.For {
 		channels = append(channels, p.In(c.Title))
 	}
 	row("reward.for", channels...)
-	row("reward.since", s.Since)
+	row("reward.since", p.Day(s.Since))
 	if s.Base == "found" {
-		row("reward.base", p.T("reward.base.found"))
+		row("reward.base", p.html("reward.base.found"))
 	} else {
-		row("reward.base", p.T("reward.base.collected"))
+		row("reward.base", p.html("reward.base.collected"))
 	}
-	evidence := make(map[string]string)
+	evidence := make(map[string]template.HTML)
 	for _, e := range s.Evidence {
 		evidence[e.ID] = p.In(e.Title)
 		view.Evidence = append(view.Evidence, rewardEvidence{ID: e.ID, Title: p.In(e.Title)})
@@ -140,37 +151,37 @@ func (p *page) scale(scale tipbox.Scale) rewardScale {
 	for _, t := range s.Tiers {
 		head := evidence[t.Evidence]
 		if head == "" {
-			head = p.T("reward.rate")
+			head = p.html("reward.rate")
 		}
 		if t.From > 0 {
-			head = p.T("reward.from", head, p.money(t.From, s))
+			head = p.html("reward.from", head, p.money(t.From, s))
 		}
-		values := []string{p.percent(t.High)}
+		values := []template.HTML{template.HTML(template.HTMLEscapeString(p.percent(t.High)))}
 		if t.Low != t.High {
-			values[0] = p.T("reward.range", p.percent(t.Low), p.percent(t.High))
+			values[0] = p.html("reward.range", p.percent(t.Low), p.percent(t.High))
 		}
 		if t.Floor > 0 {
-			values = append(values, p.T("reward.floor", p.money(t.Floor, s)))
+			values = append(values, p.html("reward.floor", p.money(t.Floor, s)))
 		}
 		view.Rows = append(view.Rows, rewardRow{head, values})
 	}
 	if s.Minimum > 0 {
-		row("reward.minimum", p.T("reward.minimum.text", p.money(s.Minimum, s)))
+		row("reward.minimum", p.html("reward.minimum.text", p.money(s.Minimum, s)))
 	}
 	if s.Cap > 0 {
-		row("reward.cap", p.T("reward.cap.text", p.money(s.Cap, s)))
+		row("reward.cap", p.html("reward.cap.text", p.money(s.Cap, s)))
 	}
-	row("reward.unit", p.T("reward.unit.text", p.money(s.Unit, s)))
-	var approvers []string
+	row("reward.unit", p.html("reward.unit.text", p.money(s.Unit, s)))
+	var approvers []template.HTML
 	for _, a := range s.Approvers {
-		text := p.T("reward.votes", a.Votes)
+		text := p.html("reward.votes", a.Votes)
 		if a.From > 0 {
-			text = p.T("reward.from", text, p.money(a.From, s))
+			text = p.html("reward.from", text, p.money(a.From, s))
 		}
 		approvers = append(approvers, text)
 	}
 	row("reward.approvers", approvers...)
-	row("reward.claim", p.T("reward.claim.days", s.ClaimDays), p.T("reward.claim.warned", s.Warn()))
+	row("reward.claim", p.html("reward.claim.days", s.ClaimDays), p.html("reward.claim.warned", s.Warn()))
 	return view
 }
 

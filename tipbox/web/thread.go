@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -53,7 +54,7 @@ func (s *site) messageForm(p *page, sent form) messageForm {
 func (s *site) getThread(w http.ResponseWriter, r *http.Request) error {
 	p := s.newPage(r, "thread.title")
 	p.Data = codeForm{}
-	return s.render(w, http.StatusOK, "code", p)
+	return s.renderPublic(w, r, "code", p)
 }
 
 func (s *site) postThread(w http.ResponseWriter, r *http.Request) error {
@@ -93,36 +94,63 @@ func (s *site) renderThread(w http.ResponseWriter, r *http.Request, status int, 
 		p.Title, p.Data = "part.title", struct{ Awards []awardView }{awards}
 		return s.render(w, status, "part", p)
 	}
-	title, kind := s.channel(p, thread.Channel)
+	channel := s.channel(thread.Channel)
 	p.Title = "thread.yours"
 	p.Data = struct {
 		*tipbox.Thread
-		ChannelTitle, Session string
-		HasReply              bool
-		CaseKey               string // of the state, as a source is told
-		Awards                []awardView
-		Proof                 *proofView // nil if none is offered
+		promised
+		Day          template.HTML
+		LastUsed     template.HTML
+		Messages     []messageView
+		ChannelTitle template.HTML
+		Session      string
+		HasReply     bool
+		CaseKey      string // of the state, as a source is told
+		Awards       []awardView
+		Proof        *proofView // nil if none is offered
 		messageForm
 	}{
-		thread, title, s.service.Session(code),
+		thread, p.promised(thread.Promised), p.Day(thread.Day), p.Day(thread.LastUsed), p.messages(thread.Messages), p.In(channel.Title), s.service.Session(code),
 		slices.ContainsFunc(thread.Messages, func(m tipbox.ThreadMessage) bool { return m.From == tipbox.FromDesk }),
-		stateKey(kind, thread.State),
+		stateKey(channel.Kind, thread.State),
 		awards,
-		s.threadProof(code, thread),
+		s.threadProof(p, code, thread),
 		s.messageForm(p, sent),
 	}
 	return s.render(w, status, "thread", p)
 }
 
-// channel is the title of a channel, and its kind. One that nobody reads any more
-// has its id for a title.
-func (s *site) channel(p *page, id string) (title, kind string) {
+// promised are the days of a case as the page shows them.
+type promised struct {
+	AcknowledgeBy, Acknowledged, AnswerBy, Answered, Closed template.HTML
+}
+
+func (p *page) promised(days tipbox.Promised) promised {
+	return promised{p.Day(days.AcknowledgeBy), p.Day(days.Acknowledged), p.Day(days.AnswerBy), p.Day(days.Answered), p.Day(days.Closed)}
+}
+
+// A messageView is a message as the page shows it.
+type messageView struct {
+	tipbox.ThreadMessage
+	Day template.HTML
+}
+
+func (p *page) messages(messages []tipbox.ThreadMessage) (views []messageView) {
+	for _, m := range messages {
+		views = append(views, messageView{m, p.Day(m.Day)})
+	}
+	return views
+}
+
+// channel is the channel of an id. One that nobody reads any more has its id for a
+// title.
+func (s *site) channel(id string) tipbox.Channel {
 	for _, c := range s.service.Channels() {
 		if c.ID == id {
-			return p.In(c.Title), c.Kind
+			return c
 		}
 	}
-	return id, ""
+	return tipbox.Channel{ID: id, Title: map[string]string{"en": id}}
 }
 
 // stateKey is the key of what a source is told of a state, in a channel of that

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -47,7 +48,11 @@ func (s *site) getTip(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p := s.newPage(r, "tip.title")
-	return s.renderTip(w, http.StatusOK, p, token, form{})
+	chosen := r.URL.Query().Get("channel")
+	if slices.ContainsFunc(s.service.Channels(), func(c tipbox.Channel) bool { return c.ID == chosen }) {
+		p.kept = url.Values{"channel": {chosen}}
+	}
+	return s.renderTip(w, http.StatusOK, p, token, form{Values: p.kept})
 }
 
 // renderTip shows the form, filled with what was sent, if anything was. Files
@@ -154,7 +159,7 @@ func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code,
 	session := s.service.Session(code)
 	var proof *proofView
 	if s.service.OffersProof(channel) {
-		proof = &proofView{Session: session, Day: s.service.Today()}
+		proof = &proofView{Session: session, Day: p.Day(s.service.Today())}
 	}
 	p.Title = "receipt.title"
 	p.Data = struct {

@@ -16,6 +16,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"tipbox/static"
 	"tipbox/tipbox"
 )
 
@@ -32,6 +34,7 @@ import (
 type Config struct {
 	Service *tipbox.Service
 	Log     *slog.Logger // discarded if nil
+	Look    *Look        // that of the default site if nil
 }
 
 // site serves the pages.
@@ -40,6 +43,8 @@ type site struct {
 	log     *slog.Logger
 	blocks  chan []byte
 	heavies heavies
+	look    *Look
+	zip     zipper
 	*embedded
 }
 
@@ -69,10 +74,27 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{service: cfg.Service, log: cfg.Log, blocks: newBlocks(8), embedded: e}
+	s := &site{service: cfg.Service, log: cfg.Log, look: cfg.Look, blocks: newBlocks(8), embedded: e}
+	if s.look == nil {
+		if s.look, err = LoadLook(static.Site("")); err != nil {
+			return nil, fmt.Errorf("default site: %w", err)
+		}
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	r := s.fixedRoutes()
+	s.textRoutes(r)
+	r.NotFoundHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errNoPage })
+	r.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, req *http.Request) error {
+		w.Header().Set("Allow", allowed(r, req.URL))
+		return errMethod
+	})
+	return s.guard(r), nil
+}
+
+// fixedRoutes are those of the program, whatever the site has besides.
+func (s *site) fixedRoutes() *mux.Router {
 	r := mux.NewRouter()
 	s.homeRoutes(r)
 	s.rewardRoutes(r)
@@ -82,15 +104,11 @@ func New(cfg Config) (http.Handler, error) {
 	s.eraseRoutes(r)
 	s.awardRoutes(r)
 	s.claimRoutes(r)
+	s.robotRoutes(r)
 	r.Handle("/healthz", s.handle(func(w http.ResponseWriter, r *http.Request) error {
-		return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+		return s.send(w, http.StatusOK, plainType, []byte("ok\n"))
 	})).Methods("GET", "HEAD")
-	r.NotFoundHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errNoPage })
-	r.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, req *http.Request) error {
-		w.Header().Set("Allow", allowed(r, req.URL))
-		return errMethod
-	})
-	return s.guard(r), nil
+	return r
 }
 
 // allowed lists the methods that there are for a path.
@@ -113,7 +131,7 @@ var (
 // guard sets the headers of every answer.
 func (s *site) guard(next http.Handler) http.Handler {
 	headers := map[string]string{
-		"Content-Security-Policy": "default-src 'none'; style-src '" + s.pages.styleHash + "'; img-src data:; " +
+		"Content-Security-Policy": "default-src 'none'; style-src '" + s.look.styleHash + "'; img-src data:; " +
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 		"Cross-Origin-Opener-Policy":   "same-origin",
 		"Cross-Origin-Embedder-Policy": "require-corp",
@@ -130,9 +148,6 @@ func (s *site) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range headers {
 			w.Header().Set(name, value)
-		}
-		if r.URL.Path == "/" {
-			w.Header().Del("X-Robots-Tag")
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -175,10 +190,10 @@ func (s *site) handle(f func(http.ResponseWriter, *http.Request) error) http.Han
 		status := http.StatusInternalServerError
 		switch {
 		case errors.Is(err, errNoPage):
-			p.Title, status = "error.notfound", http.StatusNotFound
+			p.Title, status, p.Data = "error.notfound", http.StatusNotFound, p.T("error.notfound.text")
 			p.Path, p.Languages = "", nil
 		case errors.Is(err, errMethod):
-			p.Title, status = "error.method", http.StatusMethodNotAllowed
+			p.Title, status, p.Data = "error.method", http.StatusMethodNotAllowed, p.T("error.method.text")
 			p.Path, p.Languages = "", nil
 		default:
 			s.log.Error("a page failed", "route", route(r), "error", err)
