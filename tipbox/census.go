@@ -81,7 +81,7 @@ func (s *Service) takeCensus(ctx context.Context, today string) (*Census, error)
 		if err != nil {
 			return nil, fmt.Errorf("asking for the room on the disk: %w", err)
 		}
-		c.Room = sizeBand((free - s.cfg.Reserve) >> 20)
+		c.Room = SizeBand((free - s.cfg.Reserve) >> 20)
 	}
 	return c, nil
 }
@@ -99,8 +99,8 @@ func countBand(n int) int {
 	return band
 }
 
-// sizeBand rounds down to a power of two; below one it is 0.
-func sizeBand(n int64) int64 {
+// SizeBand rounds a size down to a power of two; below one it is 0.
+func SizeBand(n int64) int64 {
 	if n < 1 {
 		return 0
 	}

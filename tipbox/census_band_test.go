@@ -9,7 +9,7 @@ func TestBandsAreWide(t *testing.T) {
 		}
 	}
 	for n, want := range map[int64]int64{-5: 0, 0: 0, 1: 1, 3: 2, 4: 4, 1023: 512, 1 << 40: 1 << 40} {
-		if got := sizeBand(n); got != want {
+		if got := SizeBand(n); got != want {
 			t.Errorf("%d is in the band from %d, want %d", n, got, want)
 		}
 	}

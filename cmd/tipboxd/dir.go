@@ -66,6 +66,12 @@ type folder struct {
 	blobs    *dir.Blobs
 	channels []tipbox.Channel
 	service  *tipbox.Service
+
+	// Of a folder that is served.
+	observer *observer
+	sources  *crowd
+	members  *crowd
+	confined []string // what confines the process
 }
 
 // openFolder opens a folder, which no other process may have open, and its
