@@ -69,13 +69,13 @@ func (c *doctorCmd) Run(a *app) error {
 				a.print("%-21s %s\n", "", "-> "+f.Do)
 			}
 		}
-		a.print("%d errors, %d warnings\n", counts[levelError], counts[levelWarning])
+		a.print("errors: %d, warnings: %d\n", counts[levelError], counts[levelWarning])
 	}
 	if err := a.ctx.Err(); err != nil {
 		return err
 	}
 	if n := counts[levelError]; n > 0 {
-		return fmt.Errorf("%d errors: begin with the first", n)
+		return fmt.Errorf("errors: %d; begin with the first", n)
 	}
 	return nil
 }

@@ -212,7 +212,7 @@ func (e *exam) lookDatabase() {
 
 func (e *exam) roomLeft() string {
 	free, _ := e.m.free(e.f.path)
-	return fmt.Sprintf("%d MiB are free", free>>20)
+	return fmt.Sprintf("%d MiB or more are free", tipbox.SizeBand(free>>20)) // see tipbox.Census
 }
 
 func (e *exam) lookDisk() {
