@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -136,7 +137,11 @@ func TestNewerFolderIsRefused(t *testing.T) {
 		{"serve", dir}, {"check", dir}, {"backup", dir, filepath.Join(parent, "backup.age"), "--recipient", key.Recipient().String()},
 		{"restore", newer, filepath.Join(parent, "restored"), "-i", key.file},
 	} {
-		if status, says := runProgram(t, args...); status != exitFailed || !strings.Contains(says, "is of format "+strconv.Itoa(tipbox.Format+1)) || !strings.Contains(says, "restore the backup made before") {
+		var out bytes.Buffer
+		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second) // of a server that serves it
+		status := run(ctx, args, &out, &out)
+		stop()
+		if says := out.String(); status != exitFailed || !strings.Contains(says, "is of format "+strconv.Itoa(tipbox.Format+1)) || !strings.Contains(says, "restore the backup made before") {
 			t.Errorf("%q: status %d, %s", args, status, says)
 		}
 	}
