@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tipbox/static"
 )
 
 // readmeCommands are the lines of the README's sh blocks.
@@ -203,5 +206,22 @@ func copyTree(t *testing.T, to string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestReadmeSaysWhoLearnsWhatInTheWordsOfThePage compares the threat model that operators
+// read with the one that sources do.
+func TestReadmeSaysWhoLearnsWhatInTheWordsOfThePage(t *testing.T) {
+	page, err := fs.ReadFile(static.Site(""), "pages/threats.en.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(page), "\n\n")
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), strings.TrimSpace(body)) || len(body) < 500 {
+		t.Error("static/site/pages/threats.en.md stands in README.md in other words")
 	}
 }

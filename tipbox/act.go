@@ -117,7 +117,7 @@ func (o *OpenedTip) Prepare(name, today string, a Act) (*Unsigned, error) {
 			err = o.decidable(a.Terms)
 		}
 	case ActionInform:
-		a.Text, a.Detail, err = o.reasons(a.Award)
+		a.Text, a.Detail, err = o.reasons(a.Award, len(o.Messages))
 	case ActionApprove:
 		if err = o.Case.checkAward(e); err == nil {
 			err = o.CheckAward(a.Award)

@@ -35,6 +35,7 @@ type AwardLine struct {
 	Votes    int        `json:"votes"`        // approvers that it takes
 	Approved []string   `json:"approved,omitempty"`
 	Lacking  int        `json:"lacking,omitempty"` // approvers that the roster lacks for it to be granted
+	With     []string   `json:"with,omitempty"`    // the tips that share it, this one too
 
 	Vouchers map[string]int `json:"vouchers,omitempty"` // how many of each denomination were claimed
 }
@@ -48,6 +49,9 @@ func (c *Case) awardLines(left []string) (lines []AwardLine) {
 		}
 		if line.deciding() && !line.ToIssue() {
 			line.Lacking = max(0, a.Votes-len(a.Approved)-len(c.deciders(a, left)))
+		}
+		for _, share := range a.Terms.Split {
+			line.With = append(line.With, share.Tip)
 		}
 		if a.Claim != nil {
 			line.Choice = a.Claim.Choice
@@ -84,29 +88,38 @@ func (s *Service) Awards(ctx context.Context, m *roster.Member, cursor string, l
 		return nil, "", fmt.Errorf("cursor: %w", ErrInvalid)
 	}
 	limit = min(max(limit, 1), MaxPage)
-	recs, err := s.cfg.Store.Scan(ctx, prefixAward, prefixAward+store.Key(cursor), limit)
-	if err != nil {
-		return nil, "", fmt.Errorf("reading the awards: %w", err)
-	}
-	for _, rec := range recs {
-		id := strings.TrimPrefix(string(rec.Key), string(prefixAward))
-		t, _, err := s.loadTip(ctx, id)
-		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
-			s.cfg.Log.Error("an award cannot be listed: run tipboxd check", "error", err)
-			continue
-		}
+	for after := prefixAward + store.Key(cursor); ; {
+		recs, err := s.cfg.Store.Scan(ctx, prefixAward, after, limit+1)
 		if err != nil {
-			return nil, "", err
+			return nil, "", fmt.Errorf("reading the awards: %w", err)
 		}
-		if t.leftOut(m) {
-			continue // who never learns of it
+		for _, rec := range recs {
+			after = rec.Key
+			id := strings.TrimPrefix(string(rec.Key), string(prefixAward))
+			t, _, err := s.loadTip(ctx, id)
+			if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
+				s.cfg.Log.Error("an award cannot be listed: run tipboxd check", "error", err)
+				continue
+			}
+			if err != nil {
+				return nil, "", err
+			}
+			hidden, err := s.hidden(ctx, t, m)
+			if err != nil {
+				return nil, "", err
+			}
+			if hidden {
+				continue // nobody learns of it, neither from a short page nor from its cursor
+			}
+			if len(items) == limit {
+				return items, items[limit-1].Tip, nil
+			}
+			items = append(items, AwardItem{id, t.Channel, t.Awards})
 		}
-		items = append(items, AwardItem{id, t.Channel, t.Awards})
+		if len(recs) <= limit {
+			return items, "", nil
+		}
 	}
-	if len(recs) == limit {
-		next = strings.TrimPrefix(string(recs[limit-1].Key), string(prefixAward))
-	}
-	return items, next, nil
 }
 
 func (s *Service) mayApprove(m *roster.Member) error {
@@ -119,8 +132,29 @@ func (s *Service) mayApprove(m *roster.Member) error {
 	return nil
 }
 
-// awardTip loads a tip for an approver: ErrNotFound if it has no award, or the source
-// left the approver out.
+// hidden reports whether an approver is shown nothing of a tip's awards: the source left
+// the approver out, or that of another tip that shares one did, who would else be seen
+// to be missing there.
+func (s *Service) hidden(ctx context.Context, t *tipRecord, m *roster.Member) (bool, error) {
+	if t.leftOut(m) {
+		return true, nil
+	}
+	for _, line := range t.Awards {
+		for _, id := range line.With {
+			other, _, err := s.loadTip(ctx, id)
+			switch {
+			case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrCorrupt): // erased, or as Check says
+			case err != nil:
+				return false, err
+			case other.leftOut(m):
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// awardTip loads a tip for an approver: ErrNotFound if it has no award, or is hidden.
 func (s *Service) awardTip(ctx context.Context, m *roster.Member, id string) (*loadedTip, error) {
 	if err := s.mayApprove(m); err != nil {
 		return nil, err
@@ -129,10 +163,20 @@ func (s *Service) awardTip(ctx context.Context, m *roster.Member, id string) (*l
 		return nil, fmt.Errorf("tip %.40q: %w", id, ErrNotFound)
 	}
 	t, rev, err := s.loadTip(ctx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && (len(t.Awards) == 0 || t.leftOut(m)) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && len(t.Awards) == 0 {
 		return nil, fmt.Errorf("tip %s: %w", id, ErrNotFound)
 	}
-	return &loadedTip{t, rev}, err
+	if err != nil {
+		return nil, err
+	}
+	hidden, err := s.hidden(ctx, t, m)
+	if err != nil {
+		return nil, err
+	}
+	if hidden {
+		return nil, fmt.Errorf("tip %s: %w", id, ErrNotFound)
+	}
+	return &loadedTip{t, rev}, nil
 }
 
 // AwardTip returns what approvers get of a tip with an award: what members and the
@@ -205,14 +249,14 @@ func (o *OpenedTip) decidable(t *AwardTerms) error {
 }
 
 // reasons are what an award was proposed with, and what the source said against a
-// refusal: for approvers who came later.
-func (o *OpenedTip) reasons(award int) (text string, d *Detail, err error) {
-	for _, m := range o.Messages {
+// refusal, in so many entries: for approvers who came later.
+func (o *OpenedTip) reasons(award, entries int) (text string, d *Detail, err error) {
+	for _, m := range o.Messages[:entries] {
 		switch {
-		case m.Void != "" || m.Event == nil:
-		case m.Number == award && m.Action == ActionAward:
+		case m.Void != "" || m.Event == nil || m.Number != award && (m.Action != ActionAppeal || m.Event.Award != award):
+		case m.Action == ActionAward:
 			text, d = m.Text, m.Detail
-		case m.Action == ActionAppeal && m.Event.Award == award:
+		case m.Action == ActionAppeal:
 			text += "\n\n" + m.Text
 		}
 	}
@@ -259,9 +303,13 @@ func (o *OpenedTip) checkAwards() {
 				fault("%v", err)
 			}
 		case ActionInform:
-			said := o.Messages[m.Event.Award-1].Detail
-			if !o.approver && said != nil && (m.Detail == nil || *m.Detail != *said) {
-				fault("it tells approvers something else than award %d says", m.Event.Award)
+			if o.approver {
+				continue
+			}
+			text, d, err := o.reasons(m.Event.Award, m.Number-1)
+			unread := slices.ContainsFunc(o.Messages[:m.Number-1], func(b Message) bool { return b.Action == ActionAppeal && b.Err != nil })
+			if err == nil && (m.Detail == nil || *m.Detail != *d || m.Text != text && !unread) {
+				fault("it tells approvers something else than award %d and its source say", m.Event.Award)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package tipbox_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,35 @@ func TestApproverWhomTheSourceLeftOutLearnsNothing(t *testing.T) {
 				t.Errorf("the award is %s", state)
 			}
 		})
+	}
+}
+
+// TestPagesOfAwardsHideWhomTheSourceLeftOut pages through three tips one by one, of which
+// one is kept from peter.
+func TestPagesOfAwardsHideWhomTheSourceLeftOut(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	o.Rewards()
+	approvers(o, "peter", "ada", "ben")
+	hidden := submitWithout(t, o, "peter")
+	tips := []string{hidden, submitWithout(t, o), submitWithout(t, o)}
+	for _, tip := range tips {
+		o.Act("alice", tip, award(150_000, 6_000, 6_000, 400))
+	}
+	for name, want := range map[string]int{"peter": 2, "ada": 3} {
+		var seen []string
+		for cursor := ""; ; {
+			items, next, err := o.Service.Awards(ctx, o.Member(name), cursor, 1)
+			if err != nil || len(items) != 1 || name == "peter" && next == hidden {
+				t.Fatalf("%s is shown %+v, and after %q: %v", name, items, next, err)
+			}
+			seen = append(seen, items[0].Tip)
+			if cursor = next; cursor == "" {
+				break
+			}
+		}
+		if len(seen) != want || len(slices.Compact(slices.Sorted(slices.Values(seen)))) != want {
+			t.Errorf("%s is shown %v", name, seen)
+		}
 	}
 }
 
@@ -155,17 +185,62 @@ func TestAppealWaitsForApproversWhoHaveNotDecided(t *testing.T) {
 	}
 }
 
-// TestInformThatSaysSomethingElseIsAFault has an investigator tell approvers of another rate.
+// TestInformThatSaysSomethingElseIsAFault has an investigator tell approvers of another
+// base, of other reasons, and that the source said something else.
 func TestInformThatSaysSomethingElseIsAFault(t *testing.T) {
-	o, _, tip := newRewarded(t, 150_000)
+	o, code, tip := newRewarded(t, 150_000)
 	o.Act("alice", tip, award(150_000, 6_000, 6_000, 400))
 	n := lastAward(t, o, tip).Number
-	next := o.Open("alice", tip).Head().Number + 1
-	other := fmt.Sprintf(`{"v":1,"tip":%q,"number":%d,"text":"other reasons","detail":{"base":1,"rate":400}}`, tip, next)
-	if err := raw(t, o, "alice", tip, tipbox.Event{Action: tipbox.ActionInform, Award: n}, other, nil); err != nil {
+	o.Decide("peter", tip, tipbox.Act{Action: tipbox.ActionRefuse, Award: n, Text: "no"})
+	if err := o.Service.Appeal(ctx, code, n, "en", "they read it wrongly"); err != nil {
 		t.Fatal(err)
 	}
-	if faults := o.Open("bob", tip).Faults; len(faults) != 1 {
+	var said string
+	for _, m := range o.Open("alice", tip).Messages {
+		if m.Number == n {
+			said = m.Text
+		}
+	}
+	const whole = "\n\nthey read it wrongly"
+	for i, told := range []struct {
+		text string
+		base int
+	}{{said + whole, 1}, {"other reasons" + whole, 150_000_00}, {said + "\n\nthey are right", 150_000_00}, {said, 150_000_00}} {
+		next := o.Open("alice", tip).Head().Number + 1
+		other := fmt.Sprintf(`{"v":1,"tip":%q,"number":%d,"text":%s,"detail":{"base":%d,"rate":400}}`, tip, next, encoded(t, told.text), told.base)
+		if err := raw(t, o, "alice", tip, tipbox.Event{Action: tipbox.ActionInform, Award: n}, other, nil); err != nil {
+			t.Fatal(err)
+		}
+		if faults := o.Open("bob", tip).Faults; len(faults) != i+1 {
+			t.Errorf("after %+v: faults %q", told, faults)
+		}
+	}
+	o.Act("bob", tip, tipbox.Act{Action: tipbox.ActionInform, Award: n})
+	if faults := o.Open("bob", tip).Faults; len(faults) != 4 {
 		t.Errorf("faults %q", faults)
+	}
+}
+
+// TestSharedAwardIsHiddenFromWhomOneSourceLeftOut shares an award with a tip whose source
+// left an approver out.
+func TestSharedAwardIsHiddenFromWhomOneSourceLeftOut(t *testing.T) {
+	o, _, tip := newRewarded(t, 150_000)
+	_, err := send(o, token(t, o.Service), tipbox.Submission{Channel: "off-book-funds", Text: "it is about peter", LeaveOut: []string{"peter"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	twin := rOther(t, o, tip)
+	o.Act("alice", twin, tipbox.Act{Action: tipbox.ActionDecline, Text: "known", Detail: &tipbox.Detail{Reason: tipbox.Duplicate, Of: tip}})
+	split := []tipbox.AwardShare{{Tip: tip, Parts: 50}, {Tip: twin, Parts: 50}}
+	o.Act("alice", tip, award(150_000, 6_000, 3_000, 400, split...))
+	o.Act("alice", twin, award(150_000, 6_000, 3_000, 400, split...))
+	items, _, err := o.Service.Awards(ctx, o.Member("peter"), "", 10)
+	if err != nil || len(items) > 0 {
+		t.Errorf("peter is shown %+v, %v", items, err)
+	}
+	_, err = o.Service.AwardTip(ctx, o.Member("peter"), tip)
+	wantErr(t, err, tipbox.ErrNotFound)
+	if items, _, err = o.Service.Awards(ctx, o.Member("paula"), "", 10); err != nil || len(items) != 2 {
+		t.Errorf("paula is shown %+v, %v", items, err)
 	}
 }

@@ -455,7 +455,7 @@ func (c *Case) take(step Step, e *Event) {
 	case ActionApprove, ActionRefuse, ActionIssue:
 		c.takeAward(e)
 		return
-	case ActionAward:
+	case ActionAward, ActionInform:
 		c.takeAward(e)
 	case ActionGrant:
 		c.Granted = append(c.Granted, e.Member)

@@ -74,8 +74,13 @@ func (s *Service) claimed(ctx context.Context, a *Award, t *ClaimTerms, details 
 	if before.Paid != "" {
 		return nil, fmt.Errorf("it was paid: %w", ErrClaim)
 	}
-	return append(changes, store.DeleteAt(rec.Key, rec.Revision)), nil
+	return append(changes, store.DeleteAt(rec.Key, rec.Revision), store.Put(prefixCompact+store.Key(s.Today()), nil)), nil
 }
+
+// maxClaims is how often details are given for an award, unless others must be: the
+// entries about a case's awards are so many, and whoever holds a part leaves the rest
+// of them to the others.
+const maxClaims = 8
 
 // again reports whether the claim of an award can be replaced, as the source is told:
 // details as long as that is possible, vouchers if one could not be paid any more.
@@ -83,7 +88,7 @@ func (s *Service) again(c *Case, a *Award) bool {
 	if a.Claim == nil || !c.replaceable(a, s.Today()) {
 		return false
 	}
-	return a.Claim.Choice == ClaimDetails || a.Claim.ending(s.Roster(), s.Today()) != ""
+	return a.Claim.Choice == ClaimDetails && (a.claims < maxClaims || c.unpayable(a, s.Today())) || a.Claim.ending(s.Roster(), s.Today()) != ""
 }
 
 // lost reports whether the claim of an award must be replaced, for what was claimed

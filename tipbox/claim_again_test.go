@@ -122,6 +122,48 @@ func TestDetailsThatNobodyCanReadAreAskedForAnew(t *testing.T) {
 	}
 }
 
+// TestPayerWhoComesBackVoidsNoClaim has the only payer who can read the details leave,
+// their source give others, and the payer come back.
+func TestPayerWhoComesBackVoidsNoClaim(t *testing.T) {
+	o, code, tip, n := newGranted(t)
+	if err := o.Service.Claim(ctx, code, details(n, "account 7")); err != nil {
+		t.Fatal(err)
+	}
+	o.Issue("peter", tip, n)
+	payer := func() *roster.Member { return &roster.Member{Roles: []roster.Role{roster.Payer}} }
+	o.SetDay(o.Service.Today())
+	o.StrikeAtSigning("penny")
+	o.Enter("quinn", payer())
+	o.Install()
+	o.Clock.Advance(2 * aDay)
+	if err := o.Service.Claim(ctx, code, details(n, "account 8")); err != nil {
+		t.Fatal(err)
+	}
+	o.SetDay(o.Service.Today())
+	o.Enter("penny", payer())
+	o.Install()
+	if faults := o.Open("alice", tip).Faults; len(faults) > 0 {
+		t.Errorf("faults %q", faults)
+	}
+	o.Issue("peter", tip, n)
+	if got := payouts(t, o, "quinn"); len(got) != 1 || got[0] != "account 8" {
+		t.Errorf("to be paid: %q", got)
+	}
+
+	// Another title is no leave.
+	o.Clock.Advance(5 * aDay)
+	o.SetDay(o.Service.Today())
+	o.StrikeAtSigning("quinn")
+	titled := payer()
+	titled.Title = "Ms Quinn"
+	o.Enter("quinn", titled)
+	o.Install()
+	o.Clock.Advance(5 * aDay)
+	if a := thread(t, o, code).Awards[0]; a.Again || a.Lost {
+		t.Errorf("%+v", a)
+	}
+}
+
 // ending puts off, or not, the last day of the denominations that there are.
 func ending(o *tipboxtest.Org, until string) {
 	list := append([]voucher.Denomination(nil), o.Service.Roster().Denominations...)

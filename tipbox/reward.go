@@ -76,6 +76,9 @@ type ClaimTerms struct {
 	Payers   []string       `json:"payers,omitempty"`   // ClaimDetails: whom they are sealed to: SHA-256 of the recipients, hex
 }
 
+// Hash tells one claim from another: SHA-256 of it as it is signed, hex.
+func (t *ClaimTerms) Hash() string { return hash(encode(t)) }
+
 // A BlindRequest asks for a voucher.
 type BlindRequest struct {
 	Denomination string `json:"denomination"`
@@ -84,6 +87,10 @@ type BlindRequest struct {
 
 // MaxVouchers is the most vouchers of one claim.
 const MaxVouchers = 40
+
+// maxInforms is how often a member shows the reasons of an award: nobody alone fills the
+// room that there is for entries about awards, nor keeps colleagues from it.
+const maxInforms = 5
 
 // An AwardState is how far an award is.
 type AwardState string
@@ -125,7 +132,10 @@ type Award struct {
 	held       int // days on hold since it was granted
 	signatures [][]byte
 	refusedOn  string
-	once       string // of the event that claimed it
+	once       string   // of the event that claimed it
+	claims     int      // how often it was claimed
+	claimedOn  string   // last
+	informed   []string // by whom its reasons were shown, each time
 }
 
 // ClaimBy is the last day for the claim, "" if it is not granted or while the case
@@ -230,6 +240,9 @@ func (c *Case) checkAward(e *Event) error {
 			return against(RuleOtherEyes, "%s decided what the source appeals against, so others must", e.By)
 		}
 	case ActionInform:
+		if len(slices.DeleteFunc(slices.Clone(a.informed), func(by string) bool { return by != e.By })) >= maxInforms {
+			return against(RuleAward, "%s has shown its reasons %d times: the next is a colleague's", e.By, maxInforms)
+		}
 		return is(AwardProposed, AwardAppealed)
 	case ActionIssue:
 		if a.unordered() {
@@ -353,14 +366,14 @@ func (c *Case) replaceable(a *Award, day string) bool {
 	return a.State == AwardClaimed || a.unordered() || c.unpayable(a, day)
 }
 
-// unpayable reports whether a payout's details are sealed to nobody who pays on that
-// day. Who paid on a day stays in the roster, so that everybody finds the same ever
-// after.
+// unpayable reports whether a payout's details are sealed to nobody who has paid since
+// they were given, up to that day. Who paid on a day stays in the roster, and who comes
+// back later does not count, so that everybody finds the same ever after.
 func (c *Case) unpayable(a *Award, day string) bool {
 	if a.State != AwardPayable || len(a.Claim.Payers) == 0 {
 		return false
 	}
-	return !slices.ContainsFunc(c.roster.WithOn(roster.Payer, day), func(m *roster.Member) bool {
+	return !slices.ContainsFunc(c.roster.WithSince(roster.Payer, a.claimedOn, day), func(m *roster.Member) bool {
 		return slices.Contains(a.Claim.Payers, hash([]byte(m.Card.Recipient.String())))
 	})
 }
@@ -414,6 +427,8 @@ func (c *Case) takeAward(e *Event) {
 		a.Final = a.State == AwardAppealed
 		a.Refused = append(append(a.Refused, a.Approved...), e.By)
 		a.State, a.Approved, a.refusedOn = AwardRefused, nil, e.Day
+	case ActionInform:
+		a.informed = append(a.informed, e.By)
 	case ActionAppeal:
 		a.State = AwardAppealed
 	case ActionClaim:
@@ -421,6 +436,8 @@ func (c *Case) takeAward(e *Event) {
 			a.Claimed = e.Day // the first time: the accounts of a month stay as they are
 		}
 		a.Claim, a.Issued, a.once = e.Claim, "", e.Once
+		a.claimedOn = e.Day
+		a.claims++
 		switch e.Claim.Choice {
 		case ClaimVoucher:
 			a.State = AwardClaimed
@@ -538,8 +555,14 @@ func aboutAward(a Action) bool {
 	return slices.Contains([]Action{ActionAward, ActionApprove, ActionRefuse, ActionAppeal, ActionClaim, ActionPart, ActionInform, ActionIssue}, a)
 }
 
-// unsure reports whether an event is lost that may have been about that award.
-func (c *Case) unsure(award int) bool { return award > 0 && c.lostAt > award }
+// unsure reports whether an event is lost that may have been about that award, or about
+// the one that it is a part of: what was shared may have been claimed before.
+func (c *Case) unsure(award int) bool {
+	if a := c.award(award); a != nil && a.Of != 0 {
+		award = a.Of
+	}
+	return award > 0 && c.lostAt > award
+}
 
 // sure refuses what is new about an award of which an event may be lost.
 func (c *Case) sure(e *Event) error {

@@ -457,7 +457,8 @@ func (a *app) actOnAward(s *session, opened *tipbox.OpenedTip, award *tipbox.Awa
 }
 
 type issueCmd struct {
-	Tip string `arg:"" optional:"" help:"Only the vouchers of that tip."`
+	Tip   string `arg:"" optional:"" help:"Only the vouchers of that tip."`
+	Again bool   `help:"Also for a claim that took the place of one that you have signed for, which the server does not show: ask the payers first."`
 }
 
 func (*issueCmd) Help() string {
@@ -526,6 +527,12 @@ func (c *issueCmd) issue(a *app, s *session, tip string) (done int, err error) {
 				return done, fmt.Errorf("a voucher of %s: %w", r.Denomination, err)
 			}
 			signatures = append(signatures, signature)
+		}
+		anew := c.Again || slices.ContainsFunc(opened.Messages, func(m tipbox.Message) bool { // the list has what was signed before
+			return m.Void == "" && m.Action == tipbox.ActionIssue && m.Event.Award == award.Number && m.By == s.key.Name()
+		})
+		if err := a.home.Pledge(tip, award.Number, award.Claim.Hash(), anew); err != nil {
+			return done, err
 		}
 		if err := a.actOnAward(s, opened, award, tipbox.Act{Action: tipbox.ActionIssue, Signatures: signatures}); err != nil {
 			return done, err

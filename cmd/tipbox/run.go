@@ -220,6 +220,8 @@ func hint(err error) string {
 		return "Type it again; capitals and spaces matter."
 	case errors.Is(err, roster.ErrOlder):
 		return "Somebody may be showing you an old roster to bring back a member who was removed. Ask the root key's holder."
+	case errors.Is(err, desk.ErrSigned):
+		return "The server may have kept back what you signed, to have the award paid twice. Ask the payers what was paid (tipbox payouts --all, pay --list), and tell the root key's holder. If all is well: tipbox issue TIP --again"
 	case errors.Is(err, errSetBack):
 		return "Was the server restored from a backup? Then pay the vouchers that you have paid since, and kept, once more: that records them again. If not, tell the root key's holder."
 	case errors.Is(err, tipbox.ErrPaid):

@@ -15,22 +15,23 @@ import (
 
 // A list is one of the word lists of BIP-39: 2048 words in NFKD, in order.
 type list struct {
+	lang  string // BCP 47
 	words func() []string
 	space string // between the words of a code
 }
 
 var (
-	english     = list{func() []string { return wordlists.English }, " "}
-	simplified  = list{func() []string { return wordlists.ChineseSimplified }, " "}
-	traditional = list{func() []string { return wordlists.ChineseTraditional }, " "}
-	czech       = list{func() []string { return wordlists.Czech }, " "}
-	french      = list{func() []string { return wordlists.French }, " "}
-	italian     = list{func() []string { return wordlists.Italian }, " "}
-	japanese    = list{func() []string { return wordlists.Japanese }, "\u3000"}
-	korean      = list{func() []string { return wordlists.Korean }, " "}
-	spanish     = list{func() []string { return wordlists.Spanish }, " "}
+	english     = list{"en", func() []string { return wordlists.English }, " "}
+	simplified  = list{"zh-Hans", func() []string { return wordlists.ChineseSimplified }, " "}
+	traditional = list{"zh-Hant", func() []string { return wordlists.ChineseTraditional }, " "}
+	czech       = list{"cs", func() []string { return wordlists.Czech }, " "}
+	french      = list{"fr", func() []string { return wordlists.French }, " "}
+	italian     = list{"it", func() []string { return wordlists.Italian }, " "}
+	japanese    = list{"ja", func() []string { return wordlists.Japanese }, "\u3000"}
+	korean      = list{"ko", func() []string { return wordlists.Korean }, " "}
+	spanish     = list{"es", func() []string { return wordlists.Spanish }, " "}
 
-	portuguese = list{sync.OnceValue(func() []string { return strings.Fields(portugueseText) }), " "}
+	portuguese = list{"pt", sync.OnceValue(func() []string { return strings.Fields(portugueseText) }), " "}
 )
 
 // portugueseText is bip-0039/portuguese.txt of the bitcoin/bips repository, as

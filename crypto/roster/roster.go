@@ -267,9 +267,18 @@ func (r *Roster) With(role Role) []*Member {
 	return slices.DeleteFunc(slices.Clone(r.Members), func(m *Member) bool { return !m.Has(role) })
 }
 
-// WithOn returns who may have had a role on a day (2006-01-02): see On.
-func (r *Roster) WithOn(role Role, day string) []*Member {
-	return slices.DeleteFunc(slices.Concat(r.Members, r.Former), func(m *Member) bool { return !m.Has(role) || !m.on(day) })
+// WithSince returns who may have had a role, with that card, on all days from one to
+// another (2006-01-02): see On. Who left meanwhile and came back is not among them, so
+// that a roster that is signed later adds nobody.
+func (r *Roster) WithSince(role Role, from, to string) []*Member {
+	had := slices.DeleteFunc(slices.Concat(r.Members, r.Former), func(m *Member) bool { return !m.Has(role) })
+	var since func(m *Member) bool
+	since = func(m *Member) bool {
+		return m.Since <= from || m.Since == AtSigning || slices.ContainsFunc(had, func(before *Member) bool {
+			return before.CardText == m.CardText && before.Since < m.Since && m.Since < before.Until && since(before)
+		})
+	}
+	return slices.DeleteFunc(slices.Clone(had), func(m *Member) bool { return !m.on(to) || !since(m) })
 }
 
 // Denomination returns the one of that ID, or nil.

@@ -168,6 +168,44 @@ func (h Home) remember(tip string, head tipbox.Head) error {
 	return renameio.WriteFile(filepath.Join(folder, tip), data, 0o600)
 }
 
+// issuedFolder has a file for each award of which the member has signed vouchers or
+// ordered the payout.
+const issuedFolder = "issued"
+
+// ErrSigned means that the member has signed for another claim of an award before.
+var ErrSigned = errors.New("signed for another claim of this award before")
+
+// Pledge keeps which claim of an award the member signs for, before that is sent. Claim
+// is a hash of it. ErrSigned if it was another one before: then a server that kept that
+// signature back would have it paid twice. Anew says that it is well known what became
+// of that.
+func (h Home) Pledge(tip string, award int, claim string, anew bool) error {
+	if !tipbox.ValidTipID(tip) {
+		return fmt.Errorf("tip %.40q: %w", tip, tipbox.ErrNotFound)
+	}
+	folder := filepath.Join(string(h), issuedFolder)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	lock, err := lockFile(filepath.Join(folder, headsLock))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	name := filepath.Join(folder, fmt.Sprintf("%s-%d", tip, award))
+	kept, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case string(kept) == claim:
+		return nil
+	case !anew:
+		return fmt.Errorf("award %d of tip %s: %w", award, tip, ErrSigned)
+	}
+	return renameio.WriteFile(name, []byte(claim), 0o600)
+}
+
 // lockFile waits for the lock of that name and holds it until the file is closed
 // or the process ends in whatever way.
 func lockFile(name string) (*os.File, error) {

@@ -55,3 +55,24 @@ func TestOfManyTheLastIsRemembered(t *testing.T) {
 		t.Errorf("remembers %v, %v", head, err)
 	}
 }
+
+// TestNobodySignsForTwoClaimsOfAnAward has a server keep back what was signed.
+func TestNobodySignsForTwoClaimsOfAnAward(t *testing.T) {
+	h, tip := desk.Home(t.TempDir()), strings.Repeat("a", 16)
+	for i, step := range []struct {
+		award int
+		claim string
+		anew  bool
+		want  error
+	}{
+		{7, "one", false, nil}, {7, "one", false, nil}, {7, "two", false, desk.ErrSigned}, {8, "two", false, nil},
+		{7, "two", true, nil}, {7, "two", false, nil}, {7, "one", false, desk.ErrSigned},
+	} {
+		if err := h.Pledge(tip, step.award, step.claim, step.anew); !errors.Is(err, step.want) {
+			t.Errorf("step %d: %v", i, err)
+		}
+	}
+	if err := h.Pledge("../../x", 1, "one", false); err == nil {
+		t.Error("a tip of any name")
+	}
+}

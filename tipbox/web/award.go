@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/gorilla/mux"
-	"rsc.io/qr"
 
 	"tipbox/crypto/receipt"
 	"tipbox/tipbox"
@@ -203,10 +202,9 @@ func (s *site) postVoucher(w http.ResponseWriter, r *http.Request) error {
 	}
 	n, _ := strconv.Atoi(sent.Get("voucher"))
 	view := views[min(max(n, 1), len(views))-1]
-	if view.Side, view.QR, err = qrPath(view.compact); err != nil {
+	if view.QR, err = drawQR(view.compact); err != nil {
 		return err
 	}
-	view.Drawn = view.Side * qrModule
 	p.Title, p.Data = "voucher.head", view
 	return s.render(w, http.StatusOK, "voucher", p)
 }
@@ -221,9 +219,7 @@ type voucherView struct {
 	Until          template.HTML
 	UntilText      string
 	Text, Digits   string
-	Side           int    // of the QR code, in modules
-	Drawn          int    // likewise, in pixels
-	QR             string // the path of its dark modules
+	QR             *qrCode
 
 	compact string
 }
@@ -237,39 +233,4 @@ func (s *site) sendVouchers(w http.ResponseWriter, p *page, views []voucherView)
 	text.WriteString(p.T("voucher.paper") + "\n")
 	w.Header().Set("Content-Disposition", `attachment; filename="papers.txt"`)
 	return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(text.String()))
-}
-
-// qrModule is how large a module is drawn, in pixels: a whole number, so that all are.
-const qrModule = 4
-
-// qrPath draws a QR code, with the margin of four modules that readers want, as a
-// path to be stroked one module wide: each run of dark modules is a line of it, and
-// each line begins where the one before ended. Lines run along the upper edge of their
-// modules: the page moves the path by half a module.
-func qrPath(text string) (side int, path string, err error) {
-	code, err := qr.Encode(text, qr.L)
-	if err != nil {
-		return 0, "", fmt.Errorf("drawing a QR code: %w", err)
-	}
-	const margin = 4
-	var out strings.Builder
-	for y := range code.Size {
-		at := 0
-		fmt.Fprintf(&out, "M%d %d", margin, y+margin)
-		for x := 0; x < code.Size; x++ {
-			from := x
-			for x < code.Size && code.Black(x, y) {
-				x++
-			}
-			if x == from {
-				continue
-			}
-			if from > at {
-				fmt.Fprintf(&out, "m%d 0", from-at)
-			}
-			fmt.Fprintf(&out, "h%d", x-from)
-			at = x
-		}
-	}
-	return code.Size + 2*margin, out.String(), nil
 }

@@ -112,8 +112,14 @@ func (n *node) form(t testing.TB, action string) *form {
 	if len(found) != 1 {
 		t.Fatalf("%d forms lead to %s", len(found), action)
 	}
-	f := &form{action: action, enctype: found[0].attr["enctype"], values: make(url.Values)}
-	for _, n := range found[0].tags("input", "textarea") {
+	return found[0].asForm(t)
+}
+
+// asForm is a <form> as a browser would send it.
+func (n *node) asForm(t testing.TB) *form {
+	t.Helper()
+	f := &form{action: n.attr["action"], enctype: n.attr["enctype"], values: make(url.Values)}
+	for _, n := range n.tags("input", "textarea") {
 		name := n.attr["name"]
 		if !slices.Contains(f.names, name) {
 			f.names = append(f.names, name)

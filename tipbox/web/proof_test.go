@@ -1,8 +1,8 @@
 package web_test
 
 import (
-	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -219,7 +219,7 @@ func TestTheReceiptHasAFoldedQRCodeOfItsDigits(t *testing.T) {
 		t.Fatal(err)
 	}
 	const margin = 4
-	dark := modules(t, folded[0].tags("path")[0].attr["d"])
+	dark := modules(t, folded[0].tags("path")...)
 	for y := -margin; y < code.Size+margin; y++ {
 		for x := -margin; x < code.Size+margin; x++ {
 			if dark[module{x + margin, y + margin}] != code.Black(x, y) {
@@ -234,30 +234,32 @@ func TestTheReceiptHasAFoldedQRCodeOfItsDigits(t *testing.T) {
 
 type module struct{ x, y int }
 
-// modules are the dark ones of a path of moves and horizontal lines, one module wide.
-func modules(t *testing.T, path string) map[module]bool {
+// modules are the dark ones of paths of moves and lines, one module wide.
+func modules(t *testing.T, paths ...*node) map[module]bool {
 	t.Helper()
 	dark := make(map[module]bool)
-	var at module
-	for _, step := range regexp.MustCompile(`[Mmh][^Mmh]*`).FindAllString(path, -1) {
-		var n int
-		switch step[0] {
-		case 'M':
-			if _, err := fmt.Sscanf(step, "M%d %d", &at.x, &at.y); err != nil {
-				t.Fatal(step, err)
-			}
-		case 'm':
-			if _, err := fmt.Sscanf(step, "m%d 0", &n); err != nil {
-				t.Fatal(step, err)
-			}
-			at.x += n
-		case 'h':
-			if _, err := fmt.Sscanf(step, "h%d", &n); err != nil {
-				t.Fatal(step, err)
-			}
-			for range n {
-				dark[at] = true
-				at.x++
+	for _, path := range paths {
+		var at module
+		for _, step := range regexp.MustCompile(`([Mmhv])(-?\d+) ?(-?\d*)`).FindAllStringSubmatch(path.attr["d"], -1) {
+			n, _ := strconv.Atoi(step[2])
+			m, _ := strconv.Atoi(step[3])
+			switch step[1] {
+			case "M":
+				at = module{n, m}
+			case "m":
+				at = module{at.x + n, at.y + m}
+			case "h", "v":
+				if want := map[string]string{"h": "translate(0 .5)", "v": "translate(.5 0)"}[step[1]]; path.attr["transform"] != want {
+					t.Fatalf("a line %s is moved by %s", step[1], path.attr["transform"])
+				}
+				for range n {
+					dark[at] = true
+					if step[1] == "h" {
+						at.x++
+					} else {
+						at.y++
+					}
+				}
 			}
 		}
 	}

@@ -269,16 +269,17 @@ func (l *pageLanguage) decimalPoint() string {
 }
 
 func (l *pageLanguage) groupMark() string {
-	return strings.TrimFunc(l.printer.Sprint(number.Decimal(123456)), unicode.IsDigit)
+	return strings.TrimFunc(l.printer.Sprint(number.Decimal(12345)), unicode.IsDigit) // of one group: others may be of two digits
 }
 
 // money writes an amount of a schedule's currency.
 func (l *pageLanguage) money(amount int64, s *tipbox.Schedule) string {
-	symbol := l.symbol(s)
+	symbol, digits := l.symbol(s), l.number(amount, s.Digits())
+	text := l.T("reward.money", symbol, digits)
 	if last, _ := utf8.DecodeLastRuneInString(symbol); unicode.IsLetter(last) {
-		symbol += "\u00a0"
+		text = strings.Replace(text, symbol+digits, symbol+"\u00a0"+digits, 1)
 	}
-	return l.T("reward.money", symbol, l.number(amount, s.Digits()))
+	return text
 }
 
 func (l *pageLanguage) symbol(s *tipbox.Schedule) string {
@@ -320,9 +321,7 @@ func (l *pageLanguage) parseMoney(typed string, s *tipbox.Schedule) (int64, erro
 	if text == "" {
 		return 0, errNoAmount
 	}
-	for d := range 10 {
-		text = strings.ReplaceAll(text, l.printer.Sprint(number.Decimal(d)), strconv.Itoa(d))
-	}
+	text = strings.Map(europeanDigit, text)
 	for _, name := range l.currencyNames(s) {
 		text = strings.TrimSuffix(strings.TrimPrefix(text, name), name)
 	}
@@ -343,6 +342,9 @@ func (l *pageLanguage) parseMoney(typed string, s *tipbox.Schedule) (int64, erro
 	if err != nil {
 		return 0, err
 	}
+	if len(part) == 3 && exponent < 3 {
+		return 0, errBadAmount // 120.000 is 120 where the point is the decimal one, and was hardly meant so
+	}
 	part = strings.TrimRight(part, "0")
 	if strings.Trim(whole+part, "0123456789") != "" || len(part) > exponent {
 		return 0, errBadAmount
@@ -356,6 +358,18 @@ func (l *pageLanguage) parseMoney(typed string, s *tipbox.Schedule) (int64, erro
 		return 0, fmt.Errorf("%w: %d digits", errLargeAmount, len(all))
 	}
 	return amount, nil
+}
+
+// europeanDigit is the digit 0 to 9 for one of any script, which has ten in a row.
+func europeanDigit(c rune) rune {
+	if !unicode.Is(unicode.Nd, c) {
+		return c
+	}
+	value := rune(0)
+	for unicode.Is(unicode.Nd, c-value-1) {
+		value++
+	}
+	return '0' + value%10
 }
 
 // currencyNames are what may stand beside an amount, in capitals: CNY, CN¥, ¥, 元.

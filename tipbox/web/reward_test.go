@@ -77,7 +77,7 @@ func rewardSite(t testing.TB, schedules ...roster.Schedule) *site {
 // calculator is the form of a schedule.
 func (a *answer) calculator(t testing.TB, id string) *form {
 	t.Helper()
-	return a.page.form(t, "/reward#try-"+id)
+	return a.page.id(t, "try-"+id).asForm(t)
 }
 
 // ask fills in a form and asks, as a browser does.
@@ -311,7 +311,7 @@ func TestAmountsAreReadAsPeopleTypeThem(t *testing.T) {
 		{yuan.ID, "1000000000000000", "CN¥1,000,000,000,000,000"},
 		{"yen", "120000", "¥120,000"}, {"yen", "120,000.00", "¥120,000"}, {"dollars", "$120.75", "$120.75"}, {"dollars", "US$ 120", "$120"}, {"dollars", "120 usd", "$120"},
 		{"yen", "120.5", ""}, {yuan.ID, "0.001", ""}, {yuan.ID, "1,23", ""}, {yuan.ID, "1,2,3", ""}, {yuan.ID, ",123", ""}, {yuan.ID, "123,", ""}, {yuan.ID, "1.2.3", ""}, {yuan.ID, "5.", ""},
-		{yuan.ID, "1,000,00", ""}, {yuan.ID, "1,00000", ""}, {yuan.ID, "12345,678", ""}, {yuan.ID, "1,0,000", ""}, {yuan.ID, "1.000.000", ""}, {yuan.ID, "1e6", ""}, {yuan.ID, "0x10", ""}, {yuan.ID, "+5", ""}, {yuan.ID, "万", ""}, {yuan.ID, "元", ""}, {yuan.ID, ".", ""}, {yuan.ID, "五万", ""},
+		{yuan.ID, "1,000,00", ""}, {yuan.ID, "1,00000", ""}, {yuan.ID, "12345,678", ""}, {yuan.ID, "1,0,000", ""}, {yuan.ID, "1.000.000", ""}, {yuan.ID, "1e6", ""}, {yuan.ID, "0x10", ""}, {yuan.ID, "+5", ""}, {yuan.ID, "万", ""}, {yuan.ID, "元", ""}, {yuan.ID, ".", ""}, {yuan.ID, "五万", ""}, {yuan.ID, "120.000", ""},
 	} {
 		a := s.ask(t, s.get(t, "/reward").calculator(t, c.id).set(t, "amount", c.typed))
 		got, _, found := strings.Cut(a.said(t, c.id), " would bring ")

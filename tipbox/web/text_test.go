@@ -123,8 +123,8 @@ func TestASubjectOfTheFirstPageIsChosenOnTheForm(t *testing.T) {
 	for _, n := range form.page.all(func(n *node) bool { return n.attr["hreflang"] != "" }) {
 		to = append(to, n.attr["href"])
 	}
-	if want := []string{"/tip?channel=bribery&lang=en", link}; !slices.Equal(to, want) {
-		t.Errorf("the languages lead to %q, want %q", to, want)
+	if len(to) != 12 || to[0] != "/tip?channel=bribery&lang=en" || !slices.Contains(to, link) {
+		t.Errorf("the languages lead to %q", to)
 	}
 	for _, other := range []string{"none", "%22%3E%3Cscript%3E", ""} {
 		a := s.get(t, "/tip?channel="+other).want(t, 200)

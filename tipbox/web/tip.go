@@ -152,7 +152,7 @@ func (s *site) receive(w http.ResponseWriter, r *http.Request, begin func(url.Va
 }
 
 func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code, channel string) error {
-	side, path, err := qrPath(strings.ReplaceAll(code.Digits(), " ", ""))
+	code2d, err := drawQR(strings.ReplaceAll(code.Digits(), " ", ""))
 	if err != nil {
 		return err
 	}
@@ -164,9 +164,8 @@ func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code,
 	p.Title = "receipt.title"
 	p.Data = struct {
 		Words, WordsLang, Digits, Session, Address string
-		Side, Drawn                                int    // of the QR code, in modules and pixels
-		QR                                         string // the path of its dark modules: digits, run together
+		QR                                         *qrCode // digits, run together
 		Proof                                      *proofView
-	}{code.Words(p.Tag), p.Tag, code.Digits(), session, p.T("nav.thread"), side, side * qrModule, path, proof}
+	}{code.Words(p.Tag), receipt.WordsLang(p.Tag), code.Digits(), session, p.T("nav.thread"), code2d, proof}
 	return s.render(w, http.StatusOK, "receipt", p)
 }

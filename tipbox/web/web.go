@@ -74,15 +74,29 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s, err := newSite(cfg, e)
+	if err != nil {
+		return nil, err
+	}
+	return s.guard(s.routes()), nil
+}
+
+func newSite(cfg Config, e *embedded) (*site, error) {
 	s := &site{service: cfg.Service, log: cfg.Log, look: cfg.Look, blocks: newBlocks(8), embedded: e}
 	if s.look == nil {
-		if s.look, err = LoadLook(static.Site("")); err != nil {
+		look, err := LoadLook(static.Site(""))
+		if err != nil {
 			return nil, fmt.Errorf("default site: %w", err)
 		}
+		s.look = look
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	return s, nil
+}
+
+func (s *site) routes() *mux.Router {
 	r := s.fixedRoutes()
 	s.textRoutes(r)
 	r.NotFoundHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error { return errNoPage })
@@ -90,7 +104,7 @@ func New(cfg Config) (http.Handler, error) {
 		w.Header().Set("Allow", allowed(r, req.URL))
 		return errMethod
 	})
-	return s.guard(r), nil
+	return r
 }
 
 // fixedRoutes are those of the program, whatever the site has besides.
