@@ -437,6 +437,9 @@ func (e *exam) lookMemory() {
 
 func (e *exam) filesAllowed() string {
 	l, _ := e.serverLimits()
+	if l.Files == 0 {
+		return "how many may be open cannot be told"
+	}
 	return fmt.Sprintf("%d may be open, and so %d connections", l.Files, connectionsOf(l.Files))
 }
 
@@ -446,6 +449,7 @@ const filesWanted = 4 * mostConnections
 func (e *exam) lookFiles() {
 	l, whose := e.serverLimits()
 	switch {
+	case l.Files == 0: // it cannot be told
 	case l.Files < 1024:
 		e.fail("LimitNOFILE=16384 in the server's unit, or ulimit -n 16384", "only %d files may be open %s: a few dozen sources fill the server", l.Files, whose)
 	case l.Files < filesWanted:

@@ -139,7 +139,7 @@ func TestNewerFolderIsRefused(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second) // of a server that serves it
-		status := run(ctx, args, &out, &out)
+		status := (&app{ctx: ctx, stdout: &out, stderr: &out, log: newLog(&out)}).run(args)
 		stop()
 		if says := out.String(); status != exitFailed || !strings.Contains(says, "is of format "+strconv.Itoa(tipbox.Format+1)) || !strings.Contains(says, "restore the backup made before") {
 			t.Errorf("%q: status %d, %s", args, status, says)

@@ -25,7 +25,7 @@ const (
 	clockFree // nobody keeps it
 )
 
-// limits are those of a process; math.MaxUint64 is none.
+// limits are those of a process; math.MaxUint64 is none. No files: it cannot be told.
 type limits struct {
 	Files    uint64 `json:"files"`
 	LockedMB uint64 `json:"locked_mib"`
