@@ -71,7 +71,6 @@ type folder struct {
 	observer *observer
 	sources  *crowd
 	members  *crowd
-	confined []string // what confines the process
 }
 
 // openFolder opens a folder, which no other process may have open, and its

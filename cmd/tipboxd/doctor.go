@@ -198,7 +198,7 @@ func (f *folder) examine(ctx context.Context) (*examination, error) {
 	}
 	return &examination{
 		Version: programVersion(), Since: f.observer.since, Serial: f.service.Roster().Serial,
-		Confinement: append([]string{}, f.confined...), Limits: thisMachine().limits(), Glance: glance,
+		Confinement: f.observer.confinement(), Limits: thisMachine().limits(), Glance: glance,
 	}, nil
 }
 

@@ -36,6 +36,8 @@ type observer struct {
 	today  vitals
 	before *vitals // of the day before; nil if the server did not run through it
 	whole  bool    // today began while the server ran
+
+	confined []string // what confines the process
 }
 
 // A process says what a process uses. What cannot be told is -1.
@@ -123,6 +125,20 @@ func (o *observer) told() (*tipbox.Census, *vitals) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.census, o.before
+}
+
+// confine notes what confines the process, in words for the operator.
+func (o *observer) confine(by ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.confined = by
+}
+
+// confinement is what confines the process; a list also in JSON.
+func (o *observer) confinement() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string{}, o.confined...)
 }
 
 // connectionsTold is how many connections are told of n.

@@ -159,7 +159,7 @@ func (f *folder) status() (*status, error) {
 	return &status{
 		Version: programVersion(), Format: tipbox.Format, Since: f.observer.since,
 		Roster:      rosterStatus{r.Serial, r.Day},
-		Confinement: append([]string{}, f.confined...),
+		Confinement: f.observer.confinement(),
 		Census:      census,
 		Backup:      backup, Compaction: compaction,
 		Connections: connections{connectionsTold(f.sources.count()), connectionsTold(f.members.count())},

@@ -104,6 +104,21 @@ func TestConnectionsAreToldWhenNobodyStandsOut(t *testing.T) {
 	}
 }
 
+func TestConfinementIsTold(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	f := &folder{
+		path: t.TempDir(), service: o.Service, sources: newCrowd(nil, 1), members: newCrowd(nil, 1),
+		observer: &observer{service: o.Service},
+	}
+	if says := toldBy(t, f); !strings.Contains(says, `"confinement":[]`) {
+		t.Errorf("without: %s", says)
+	}
+	f.observer.confine("Landlock 7", `a "filter"`)
+	if says := toldBy(t, f); !strings.Contains(says, `"confinement":["Landlock 7",`) || !strings.Contains(says, `tipbox_confinement_info{what="a \"filter\""} 1`) {
+		t.Errorf("with: %s", says)
+	}
+}
+
 // promLine is a line of the text format.
 var promLine = regexp.MustCompile(`^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+="([^"\\\n]|\\.)*"(,[a-z]+="([^"\\\n]|\\.)*")*\})? -?[0-9]+)$`)
 
