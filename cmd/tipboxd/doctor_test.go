@@ -214,6 +214,7 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 		{"no attachments", "permissions", levelError, "is a disk not mounted", func(t *testing.T, dir string, _ *machine) { remove(t, dir, blobsName) }},
 		{"no key", "permissions", levelError, "the server's key", func(t *testing.T, dir string, _ *machine) { remove(t, dir, deskKeyName) }},
 		{"no settings", "settings", levelError, "is no server's folder", func(t *testing.T, dir string, _ *machine) { remove(t, dir, configName) }},
+		{"addresses that nobody knows", "addresses", levelWarning, "unknown without tipbox.toml", func(t *testing.T, dir string, _ *machine) { remove(t, dir, configName) }},
 		{"a setting that is none", "settings", levelError, "there is no such setting", func(t *testing.T, dir string, _ *machine) {
 			appendTo(t, dir, configName, "\n[spare]\nx = 1\n")
 		}},
@@ -235,6 +236,19 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 		{"a tip without its keys", "database", levelError, "keyslots", func(t *testing.T, dir string, _ *machine) {
 			applyTo(t, dir, store.Delete(store.Key("slots/"+tip)))
 		}},
+		{"tips without their records", "database", levelError, "and 2 problems more", func(t *testing.T, dir string, _ *machine) {
+			for _, c := range "abcde" {
+				id := strings.Repeat(string(c), 16)
+				applyTo(t, dir, store.Put(store.Key("tip/"+id), []byte("x")), store.Put(store.Key("inbox/c/7973-88-77/"+id), nil))
+			}
+		}},
+		{"a database that another process keeps", "database", levelWarning, "nobody could look into it", func(t *testing.T, dir string, _ *machine) {
+			db, err := openDatabase(filepath.Join(dir, databaseName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { db.Close() })
+		}},
 		{"a file that is lost", "database", levelError, "file 1", func(t *testing.T, dir string, _ *machine) {
 			files, err := filepath.Glob(filepath.Join(dir, blobsName, "??", tip+"*"))
 			if err != nil || len(files) != 1 {
@@ -249,6 +263,9 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 		}},
 		{"a file of nothing", "database", levelWarning, "1 files are of tips that were never finished", func(t *testing.T, dir string, _ *machine) {
 			write(t, dir, "blobs/aa/"+strings.Repeat("a", 32), "x")
+		}},
+		{"a disk that does not answer", "disk", levelError, "nobody knows how much room", func(t *testing.T, _ string, m *machine) {
+			m.free = func(string) (int64, error) { return 0, errors.New("it is gone") }
 		}},
 		{"a full disk", "disk", levelError, "can send no files", func(t *testing.T, _ string, m *machine) {
 			m.free = func(string) (int64, error) { return 100 << 20, nil }
@@ -351,6 +368,7 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 			}
 			write(t, dir, notifyName, string(text))
 		}},
+		{"notices that cannot be read", "notices", levelWarning, notifyName, func(t *testing.T, dir string, _ *machine) { write(t, dir, notifyName, "x") }},
 		{"no Landlock", "kernel", levelWarning, "no Landlock", func(t *testing.T, _ string, m *machine) {
 			m.kernel = func() kernel { return kernel{seccomp: true} }
 		}},
@@ -476,6 +494,35 @@ func TestDoctorLooksInsideOfARunningServer(t *testing.T) {
 	status, says := runProgram(t, "doctor", dir)
 	if status != exitFailed || !strings.Contains(says, "keyslots") || !strings.Contains(says, "-> ") {
 		t.Errorf("status %d: %s", status, says)
+	}
+}
+
+// TestDoctorComparesWithTheRunningServer has one of another version that goes by another
+// roster.
+func TestDoctorComparesWithTheRunningServer(t *testing.T) {
+	dir, _ := soundFolder(t)
+	e := &exam{ctx: t.Context(), f: &folder{path: dir}, m: soundMachine()}
+	e.prepare()
+	e.server = &examination{Version: "v0.0.1", Serial: 7}
+	e.lookServer()
+	e.lookRoster()
+	if !has(e.found, "", levelWarning, "of version v0.0.1, and this program") || !has(e.found, "", levelWarning, "the server goes by 7") {
+		t.Errorf("%+v", e.found)
+	}
+}
+
+// TestDoctorNamesFilesOfAnotherUser is what is left when root has compacted. Only root
+// can make it so.
+func TestDoctorNamesFilesOfAnotherUser(t *testing.T) {
+	dir, _ := soundFolder(t)
+	owned := os.Geteuid() == 0
+	if owned {
+		if err := os.Chown(filepath.Join(dir, databaseName), 4242, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := examine(t.Context(), dir, soundMachine(), doctorChecks); has(found, "permissions", levelError, "belongs to another user than the folder") != owned {
+		t.Errorf("%+v", found)
 	}
 }
 

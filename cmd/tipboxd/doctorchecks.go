@@ -92,7 +92,7 @@ func (e *exam) lookPermissions() {
 		}
 	}
 	for _, name := range []string{databaseName, blobsName} {
-		if _, err := os.Stat(e.f.file(name)); missing(err) && !missing(e.configErr) {
+		if _, err := os.Stat(e.f.file(name)); missing(err) && !e.unsettled() {
 			e.fail("put it back, or restore a backup with tipboxd restore", "%s is missing, and with it every tip: is a disk not mounted?", e.f.file(name))
 		}
 	}
@@ -107,12 +107,15 @@ func (e *exam) lookSettings() {
 	}
 }
 
+// unsettled reports whether there are no settings at all.
+func (e *exam) unsettled() bool { return e.f.config.Listen == "" }
+
 func (e *exam) whereItListens() string {
 	return fmt.Sprintf("sources at %s, members at %s", e.f.config.Listen, e.f.config.Desk)
 }
 
 func (e *exam) lookAddresses() {
-	if missing(e.configErr) {
+	if e.unsettled() {
 		e.warn("", "unknown without %s", configName)
 		return
 	}
