@@ -136,7 +136,7 @@ func news(known map[string]bool, of string, page *webtest.State) (found bool) {
 var (
 	pageClass = regexp.MustCompile(` (class|type|role|data-from|data-state|aria-current)="[^"]*"`)
 	pageText  = regexp.MustCompile(`>[^<>]*[^<>\s][^<>]*<`)
-	pageValue = regexp.MustCompile(` (value|href|action|d|stroke-dasharray|content|viewBox|width|height|title|aria-label)="[^"]+"`)
+	pageValue = regexp.MustCompile(` (value|href|action|d|content|viewBox|width|height|title|aria-label)="[^"]+"`)
 	pageIndex = regexp.MustCompile(`(-[0-9]+)"`)
 )
 

@@ -15,7 +15,7 @@ import (
 var programs string
 
 func TestMain(m *testing.M) {
-	os.Setenv("LC_ALL", "C") // whatever is spoken here
+	os.Setenv("LC_ALL", "C.UTF-8") // whatever is spoken here; a browser takes names of files by it
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "tipbox-programs-")
 		if err != nil {

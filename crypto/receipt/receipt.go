@@ -138,9 +138,9 @@ func (c *Code) Words(lang string) string {
 	return strings.Join(spelled, l.space)
 }
 
-// WordsLang is the language, a BCP 47 tag, in which Words writes for lang: English for
+// WordsLanguage is the language, a BCP 47 tag, in which Words writes for lang: English for
 // one without a list of its own.
-func WordsLang(lang string) string { return listFor(lang).lang }
+func WordsLanguage(lang string) string { return listFor(lang).lang }
 
 // Digits returns the code as 12 groups of four digits, separated by spaces:
 // the numbers of its words, 0000 to 2047.

@@ -312,3 +312,14 @@ func TestCodeHidesItself(t *testing.T) {
 		t.Errorf("the log value is %v", got)
 	}
 }
+
+func TestWordsLanguageIsThatOfTheWords(t *testing.T) {
+	for lang, want := range map[string]string{
+		"en": "en", "en-GB": "en", "de": "en", "ar": "en", "hi": "en", "ru": "en", "": "en",
+		"zh-Hans": "zh-Hans", "zh-Hant": "zh-Hant", "fr": "fr", "es": "es", "pt": "pt", "ja": "ja", "ko": "ko",
+	} {
+		if got := receipt.WordsLanguage(lang); got != want {
+			t.Errorf("the words for %q are in %q, not %q", lang, got, want)
+		}
+	}
+}

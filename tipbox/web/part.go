@@ -129,11 +129,12 @@ func (s *site) renderPartCode(w http.ResponseWriter, r *http.Request, p *page, p
 	a := thread.Awards[0]
 	p.Title = "part.code.title"
 	p.Data = struct {
-		Money                             string
-		ClaimBy                           template.HTML
-		Words, WordsLang, Digits, Address string
+		Money            string
+		ClaimBy          template.HTML
+		Words, WordsLang string
+		Digits, Address  string
 	}{
-		p.money(a.Amount, a.Schedule), p.Day(a.ClaimBy), part.Words(p.Tag), receipt.WordsLang(p.Tag), part.Digits(), p.T("nav.thread"),
+		p.money(a.Amount, a.Schedule), p.Day(a.ClaimBy), part.Words(p.Tag), receipt.WordsLanguage(p.Tag), part.Digits(), p.T("nav.thread"),
 	}
 	return s.render(w, http.StatusOK, "partcode", p)
 }

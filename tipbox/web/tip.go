@@ -166,6 +166,6 @@ func (s *site) renderReceipt(w http.ResponseWriter, p *page, code *receipt.Code,
 		Words, WordsLang, Digits, Session, Address string
 		QR                                         *qrCode // digits, run together
 		Proof                                      *proofView
-	}{code.Words(p.Tag), receipt.WordsLang(p.Tag), code.Digits(), session, p.T("nav.thread"), code2d, proof}
+	}{code.Words(p.Tag), receipt.WordsLanguage(p.Tag), code.Digits(), session, p.T("nav.thread"), code2d, proof}
 	return s.render(w, http.StatusOK, "receipt", p)
 }
