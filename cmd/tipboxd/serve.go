@@ -185,6 +185,9 @@ func (f *folder) renewRoster(ctx context.Context, a *app) bool {
 	if err == nil {
 		err = f.service.InstallRoster(ctx, signed)
 	}
+	if ctx.Err() != nil {
+		return false // the server stops, which is no fault of the roster's
+	}
 	if err != nil {
 		a.log.Error("the new roster is not taken up, the old one stays in force", "error", err)
 		for _, final := range []error{errUnfit, roster.ErrSignature, roster.ErrOlder, roster.ErrFormat, roster.ErrCard, roster.ErrDuplicate} {
