@@ -47,7 +47,7 @@ const (
 )
 
 func (c *doctorCmd) Run(a *app) error {
-	findings := examine(a.ctx, c.Dir, thisMachine(), doctorChecks)
+	findings := examine(a.ctx, c.Dir, thisMachine())
 	counts := make(map[level]int)
 	for _, f := range findings {
 		counts[f.Level]++
@@ -86,14 +86,13 @@ type exam struct {
 	f       *folder // of which nothing is open
 	m       machine
 	today   string
-	checks  []doctorCheck
 	found   []finding
 	current string // check
 
-	configErr  error
-	sitesErr   error // of channels.toml
-	keyErr     error
-	databaseIn error // why nobody could look into the database
+	configErr   error
+	channelsErr error // of channels.toml
+	keyErr      error
+	unseen      error // why nobody could look into the database
 
 	server *examination // nil if none runs
 	glance *tipbox.Glance
@@ -117,10 +116,10 @@ type doctorCheck struct {
 }
 
 // examine looks at a folder.
-func examine(ctx context.Context, dir string, m machine, checks []doctorCheck) []finding {
+func examine(ctx context.Context, dir string, m machine) []finding {
 	e := &exam{ctx: ctx, f: &folder{path: dir}, m: m}
 	e.prepare()
-	for _, c := range checks {
+	for _, c := range doctorChecks() {
 		e.current = c.name
 		before := len(e.found)
 		if c.look(e); len(e.found) == before {
@@ -145,7 +144,7 @@ func (e *exam) prepare() {
 		f.location = time.UTC
 	}
 	e.today = e.m.now().In(f.location).Format(time.DateOnly)
-	f.channels, e.sitesErr = loadChannels(f.file(siteName))
+	f.channels, e.channelsErr = loadChannels(f.file(siteName))
 	text, err := os.ReadFile(f.file(deskKeyName))
 	if err == nil {
 		f.key, err = roster.ParseSigningKey(strings.TrimSpace(string(text)))
@@ -162,14 +161,14 @@ func (e *exam) lookInside() {
 		if err = json.Unmarshal(doc, e.server); err == nil {
 			e.glance = e.server.Glance
 		}
-		e.databaseIn = err
+		e.unseen = err
 		return
 	}
 	if !errors.Is(err, errNoServer) {
-		e.databaseIn = err
+		e.unseen = err
 		return
 	}
-	e.databaseIn = func() error {
+	e.unseen = func() error {
 		db, err := bolt.Open(e.f.file(databaseName), &bolt.Config{ReadOnly: true, MustExist: true, Timeout: 200 * time.Millisecond})
 		if err != nil {
 			return err

@@ -389,7 +389,7 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 			m.limits = func() limits { return limits{Files: 4096, LockedMB: math.MaxUint64} }
 		}},
 	}
-	before := examine(t.Context(), sound, soundMachine(), doctorChecks)
+	before := examine(t.Context(), sound, soundMachine())
 	named := make(map[string]bool)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -401,13 +401,13 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 				}
 				test.damage(t, dir, &m)
 			}
-			found := examine(t.Context(), dir, m, doctorChecks)
+			found := examine(t.Context(), dir, m)
 			if !has(found, test.check, test.level, test.says) {
 				t.Errorf("not named: %+v", found)
 			}
 		})
 	}
-	for _, c := range doctorChecks {
+	for _, c := range doctorChecks() {
 		if !named[c.name] {
 			t.Errorf("no set-up is broken for %s", c.name)
 		}
@@ -452,7 +452,7 @@ func TestDoctorFindsNothingWrongWithASoundServer(t *testing.T) {
 	s := serveFolder(t, dir)
 	defer s.end(t)
 	s.wait(t, func() bool { return bytes.Contains(s.log.Bytes(), []byte("msg=serving")) })
-	for _, f := range examine(t.Context(), dir, soundMachine(), doctorChecks) {
+	for _, f := range examine(t.Context(), dir, soundMachine()) {
 		ofThisMachine := f.Check == "open files" // the server is in this very process
 		if f.Level != levelOK && !ofThisMachine {
 			t.Errorf("%+v", f)
@@ -463,7 +463,7 @@ func TestDoctorFindsNothingWrongWithASoundServer(t *testing.T) {
 		Findings []finding
 		Errors   int
 	}
-	if err := json.Unmarshal([]byte(strings.SplitAfter(says, "\n")[0]), &doc); err != nil || len(doc.Findings) < len(doctorChecks) {
+	if err := json.Unmarshal([]byte(strings.SplitAfter(says, "\n")[0]), &doc); err != nil || len(doc.Findings) < len(doctorChecks()) {
 		t.Fatalf("%v: %s", err, says)
 	}
 	if (doc.Errors > 0) != (status == exitFailed) {
@@ -484,7 +484,7 @@ func TestDoctorLooksInsideOfARunningServer(t *testing.T) {
 	defer s.end(t)
 	s.wait(t, func() bool { return bytes.Contains(s.log.Bytes(), []byte("msg=serving")) })
 	write(t, dir, rosterName, string(old))
-	found := examine(t.Context(), dir, soundMachine(), doctorChecks)
+	found := examine(t.Context(), dir, soundMachine())
 	if !has(found, "database", levelError, "keyslots") || !has(found, "roster", levelError, "older than one that was in force") || !has(found, "server", levelOK, "running since") {
 		t.Errorf("found: %+v", found)
 	}
@@ -521,7 +521,7 @@ func TestDoctorNamesFilesOfAnotherUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if found := examine(t.Context(), dir, soundMachine(), doctorChecks); has(found, "permissions", levelError, "belongs to another user than the folder") != owned {
+	if found := examine(t.Context(), dir, soundMachine()); has(found, "permissions", levelError, "belongs to another user than the folder") != owned {
 		t.Errorf("%+v", found)
 	}
 }

@@ -20,23 +20,25 @@ import (
 )
 
 // doctorChecks are all checks, in the order in which they are best put right.
-var doctorChecks = []doctorCheck{
-	{"server", (*exam).serverRuns, (*exam).lookServer},
-	{"permissions", says("nobody else can read the folder"), (*exam).lookPermissions},
-	{"settings", says("tipbox.toml is well formed"), (*exam).lookSettings},
-	{"addresses", (*exam).whereItListens, (*exam).lookAddresses},
-	{"format", (*exam).whichFormat, (*exam).lookFormat},
-	{"database", (*exam).howMuchWasSeen, (*exam).lookDatabase},
-	{"disk", (*exam).roomLeft, (*exam).lookDisk},
-	{"clock", says("it goes right, as far as can be told"), (*exam).lookClock},
-	{"time zone", (*exam).whichZone, (*exam).lookZone},
-	{"roster", (*exam).whichRoster, (*exam).lookRoster},
-	{"site", says("channels, schedule and pages can be shown in each language"), (*exam).lookSite},
-	{"backup", (*exam).lastBackup, (*exam).lookBackup},
-	{"notices", says("nothing is undelivered"), (*exam).lookNotices},
-	{"kernel", (*exam).kernelFeatures, (*exam).lookKernel},
-	{"memory", (*exam).memoryKept, (*exam).lookMemory},
-	{"open files", (*exam).filesAllowed, (*exam).lookFiles},
+func doctorChecks() []doctorCheck {
+	return []doctorCheck{
+		{"server", (*exam).serverRuns, (*exam).lookServer},
+		{"permissions", says("nobody else can read the folder"), (*exam).lookPermissions},
+		{"settings", says("tipbox.toml is well formed"), (*exam).lookSettings},
+		{"addresses", (*exam).whereItListens, (*exam).lookAddresses},
+		{"format", (*exam).whichFormat, (*exam).lookFormat},
+		{"database", (*exam).howMuchWasSeen, (*exam).lookDatabase},
+		{"disk", (*exam).roomLeft, (*exam).lookDisk},
+		{"clock", says("it goes right, as far as can be told"), (*exam).lookClock},
+		{"time zone", (*exam).whichZone, (*exam).lookZone},
+		{"roster", (*exam).whichRoster, (*exam).lookRoster},
+		{"site", says("channels, schedule and pages can be shown in each language"), (*exam).lookSite},
+		{"backup", (*exam).lastBackup, (*exam).lookBackup},
+		{"notices", says("nothing is undelivered"), (*exam).lookNotices},
+		{"kernel", (*exam).kernelFeatures, (*exam).lookKernel},
+		{"memory", (*exam).memoryKept, (*exam).lookMemory},
+		{"open files", (*exam).filesAllowed, (*exam).lookFiles},
+	}
 }
 
 func says(text string) func(*exam) string { return func(*exam) string { return text } }
@@ -55,10 +57,10 @@ func (e *exam) lookServer() {
 		if now := programVersion(); e.server.Version != now {
 			e.warn("stop and start the server", "the server that runs is of version %s, and this program of %s: the new one serves after a restart", e.server.Version, now)
 		}
-	case locked(e.databaseIn):
+	case locked(e.unseen):
 		e.warn("wait until it is done, and try again", "another process has the database, and answers nobody: a check, or a server that is starting or stopping")
-	case e.databaseIn != nil && !missing(e.databaseIn) && e.glance == nil && strings.HasPrefix(e.databaseIn.Error(), "asking the server"):
-		e.fail("stop and start the server", "a server runs and does not answer as it should: %v", e.databaseIn)
+	case e.unseen != nil && !missing(e.unseen) && e.glance == nil && strings.HasPrefix(e.unseen.Error(), "asking the server"):
+		e.fail("stop and start the server", "a server runs and does not answer as it should: %v", e.unseen)
 	default:
 		e.warn("tipboxd serve "+e.f.path, "no server is running: nobody can send a tip")
 	}
@@ -193,10 +195,10 @@ func (e *exam) howMuchWasSeen() string {
 
 func (e *exam) lookDatabase() {
 	if e.glance == nil {
-		if !locked(e.databaseIn) && !missing(e.databaseIn) {
-			e.fail("keep a copy of the folder as it is, then tipboxd check "+e.f.path, "nobody could look into it: %v", e.databaseIn)
+		if !locked(e.unseen) && !missing(e.unseen) {
+			e.fail("keep a copy of the folder as it is, then tipboxd check "+e.f.path, "nobody could look into it: %v", e.unseen)
 		} else {
-			e.warn("", "nobody could look into it: %v", e.databaseIn)
+			e.warn("", "nobody could look into it: %v", e.unseen)
 		}
 		return
 	}
@@ -311,7 +313,7 @@ func (e *exam) lookRoster() {
 		e.fail("get roster.note anew from the root key's holder, and compare the root key with "+e.f.file(configName), "%s: %v", file, err)
 		return
 	}
-	if e.f.key != nil && e.sitesErr == nil {
+	if e.f.key != nil && e.channelsErr == nil {
 		if err := e.f.fit(r); err != nil {
 			e.fail("tipbox roster add, tipbox roster sign, and put roster.note there", "%v", err)
 		}
@@ -330,8 +332,8 @@ func (e *exam) lookRoster() {
 
 func (e *exam) lookSite() {
 	site := e.f.file(siteName)
-	if e.sitesErr != nil {
-		e.fail("put the file right, or remove it: the default takes its place", "%v", e.sitesErr)
+	if e.channelsErr != nil {
+		e.fail("put the file right, or remove it: the default takes its place", "%v", e.channelsErr)
 	}
 	if _, err := loadSchedule(site); err != nil {
 		e.fail("put the file right, or remove it: the default takes its place", "%v", err)
