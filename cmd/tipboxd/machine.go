@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -50,4 +51,14 @@ func processLimits(locked int) limits {
 		}
 	}
 	return l
+}
+
+// parseSwaps returns the names in /proc/swaps.
+func parseSwaps(table string) (names []string) {
+	for i, line := range strings.Split(strings.TrimSpace(table), "\n") {
+		if fields := strings.Fields(line); i > 0 && len(fields) > 0 {
+			names = append(names, fields[0])
+		}
+	}
+	return names
 }

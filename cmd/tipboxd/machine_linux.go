@@ -44,13 +44,3 @@ func systemKernel() kernel {
 	}
 	return k
 }
-
-// parseSwaps returns the names in /proc/swaps.
-func parseSwaps(table string) (names []string) {
-	for i, line := range strings.Split(strings.TrimSpace(table), "\n") {
-		if fields := strings.Fields(line); i > 0 && len(fields) > 0 {
-			names = append(names, fields[0])
-		}
-	}
-	return names
-}
