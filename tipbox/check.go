@@ -37,11 +37,11 @@ func (s *Service) Check(ctx context.Context) (*Report, error) {
 		boxes: make(map[store.Key]bool), unread: make(map[string]bool),
 	}
 	c.report.Orphans, c.report.Problems = []string{}, []string{} // lists also in JSON
-	s.installing.Lock()
-	if s.mended != nil {
-		c.problem("%v", s.mended)
+	s.mendedMu.Lock()
+	for _, damage := range s.mended {
+		c.problem("%v", damage)
 	}
-	s.installing.Unlock()
+	s.mendedMu.Unlock()
 	for _, step := range []func(context.Context) error{c.checkTips, c.checkErasures, c.checkIndexes, c.checkAll, c.checkBlobs} {
 		err := step(ctx)
 		if errors.Is(err, store.ErrCorrupt) { // more than a record
@@ -294,6 +294,18 @@ func (c *checker) checkAll(ctx context.Context) error {
 				c.problem("%v", err)
 			}
 		case "meta":
+			switch rec.Key {
+			case keyFormat:
+				if format, err := parseFormat(rec); err != nil {
+					c.problem("%v", err)
+				} else if format != Format {
+					c.problem("record %s: the store is of format %d, and this program's is %d", rec.Key, format, Format)
+				}
+			case keyCensus:
+				if err := decode(rec, new(Census)); err != nil {
+					c.problem("%v", err)
+				}
+			}
 			if strings.HasPrefix(string(rec.Key), string(prefixAwardFigure)) {
 				if _, err := decodeAwardFigures(rec); err != nil {
 					c.problem("%v", err)

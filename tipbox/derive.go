@@ -12,7 +12,8 @@ import (
 	"tipbox/store"
 )
 
-// derivedVersion is that of what is derived. An earlier one has other indexes.
+// derivedVersion is that of what is derived. An earlier one has other indexes. It is
+// not the store's Format: see there.
 const derivedVersion = "4 "
 
 // derivedBy is what tips' records are derived by besides their events: the parts

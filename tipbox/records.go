@@ -36,6 +36,8 @@ import (
 //	erased/ID           erasure: who erased that tip
 //	form/ID             formKey
 //	visit/HASH          the year, and sealed the last two days on which a code was used: see visit.go
+//	meta/format         the Format, in digits
+//	meta/census         Census: of the day that is in it
 //	meta/roster         roster.Mark of the newest roster installed
 //	meta/tips           what all tips' records are derived by: see Service.Derive
 //	meta/sequence       up to which number all are taken: see sequence
@@ -43,10 +45,13 @@ import (
 //	meta/figure/RANDOM  figure: what counts of a tip that was erased, nobody knows which
 //	meta/award/RANDOM   awardFigures: likewise of its awards
 const (
+	keyFormat         = store.Key("meta/format")
+	keyCensus         = store.Key("meta/census")
 	keyRosterMark     = store.Key("meta/roster")
 	keyDerived        = store.Key("meta/tips")
 	prefixForm        = store.Key("form/")
 	prefixTip         = store.Key("tip/")
+	prefixState       = store.Key("state/")
 	prefixAward       = store.Key("award/")
 	prefixBox         = store.Key("box/")
 	prefixErased      = store.Key("erased/")

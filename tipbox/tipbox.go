@@ -84,6 +84,8 @@ var (
 	ErrUnreadable = errors.New("it was written so that it cannot be read")
 	// ErrRule means that a rule of the cases forbids it: see RuleError.
 	ErrRule = errors.New("against a rule")
+	// ErrNewer means that a newer version of the program has written it: see Format.
+	ErrNewer = errors.New("of a newer version of Tipbox")
 	// ErrInvalid means that something is malformed, forged or out of place.
 	ErrInvalid = errors.New("refused")
 )
@@ -163,8 +165,9 @@ type Service struct {
 	room     room
 	blocks   seal.Blocks
 
-	installing sync.Mutex // serialises InstallRoster, and guards mended
-	mended     error      // what InstallRoster found damaged and wrote anew
+	installing sync.Mutex // serialises InstallRoster
+	mendedMu   sync.Mutex // guards mended
+	mended     []error    // what Migrate and InstallRoster found damaged and wrote anew
 }
 
 type installed struct {
@@ -223,8 +226,7 @@ func (s *Service) InstallRoster(ctx context.Context, signed []byte) error {
 	}
 	damaged := errors.Is(err, store.ErrCorrupt)
 	if damaged { // no reason to serve nobody: whoever could make it so could also write an older one
-		s.mended = fmt.Errorf("whether this roster is older than the last cannot be told, see to it that it is the newest: %w", err)
-		s.cfg.Log.Error("the last roster's mark is damaged, and written anew", "error", s.mended)
+		s.mend(fmt.Errorf("whether this roster is older than the last cannot be told, see to it that it is the newest: %w", err))
 		last = s.Roster().Mark()
 	}
 	if err != nil && !damaged && !errors.Is(err, store.ErrNotFound) {
@@ -245,6 +247,14 @@ func (s *Service) InstallRoster(ctx context.Context, signed []byte) error {
 	}
 	s.roster.Store(&installed{r, slices.Clone(signed)})
 	return nil
+}
+
+// mend notes that a mark was damaged and is written anew.
+func (s *Service) mend(damage error) {
+	s.cfg.Log.Error("a mark is damaged, and written anew", "error", damage)
+	s.mendedMu.Lock()
+	defer s.mendedMu.Unlock()
+	s.mended = append(s.mended, damage)
 }
 
 // Roster is the roster in force, not to be changed.

@@ -94,6 +94,10 @@ func (a *archiver) renew() error {
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
+	// Of a newer format it could not tell which attachments there are.
+	if err := tipbox.CheckFormat(a.ctx, snapshot); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", filepath.Join(a.root, databaseName), err), snapshot.Close(), file.Close())
+	}
 	if a.before != nil {
 		a.before.Close()
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"filippo.io/age"
 )
@@ -60,6 +61,9 @@ func (c *backupCmd) Run(a *app) error {
 	}
 	if err := c.giveName(out.Name()); err != nil {
 		return err
+	}
+	if err := keepDay(c.Dir, backupMark, time.Now().In(f.location)); err != nil {
+		fmt.Fprintf(a.stderr, "The backup is made, and the day cannot be noted, so tipboxd doctor will not know of it: %v\n", err)
 	}
 	info, err := out.Stat()
 	if err != nil {

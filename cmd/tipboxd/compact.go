@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 type compactCmd struct {
@@ -31,6 +33,13 @@ func (c *compactCmd) Run(a *app) error {
 	after, err := os.Stat(filepath.Join(c.Dir, databaseName))
 	if err != nil {
 		return err
+	}
+	f := &folder{path: c.Dir}
+	if err = f.readConfig(); err == nil {
+		err = keepDay(c.Dir, compactMark, time.Now().In(f.location))
+	}
+	if err != nil {
+		fmt.Fprintf(a.stderr, "It is done, and the day cannot be noted: %v\n", err)
 	}
 	a.print("%d bytes, before %d\n", after.Size(), before.Size())
 	return nil

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,16 +24,22 @@ import (
 // A running server holds the lock on its database, so what the other commands
 // need of it they ask the server for, on the Unix socket DIR/control.sock. One
 // line asks and one line answers, "ok" or "error: " and why; with the "ok" to
-// snapshotRequest comes the snapshot as an open file.
+// snapshotRequest comes the snapshot as an open file. After the "ok" to some requests
+// comes a document, until the end. A line that is HTTP's is answered as such.
 const (
 	controlName = "control.sock"
 
 	snapshotRequest = "snapshot" // see bolt.DB.Snapshot
 	compactRequest  = "compact"  // see bolt.DB.Compact
+	statusRequest   = "status"   // a status, as JSON
+	metricsRequest  = "metrics"  // a status, in Prometheus' text format
+	examineRequest  = "examine"  // an examination, as JSON
 )
 
-// maxAnswer is the length in bytes of a line on the socket.
-const maxAnswer = 4096
+const (
+	maxAnswer   = 4096    // bytes of a line on the socket
+	maxDocument = 1 << 20 // bytes of a document
+)
 
 // askDatabase has a request done by the server of the folder, or does it here if
 // none runs.
@@ -63,53 +71,71 @@ func perform(ctx context.Context, db *bolt.DB, request string) (*os.File, error)
 var errNoServer = errors.New("no server is running")
 
 func askServer(ctx context.Context, dir, request string) (*os.File, error) {
+	_, file, err := converse(ctx, dir, request)
+	return file, err
+}
+
+// askDocument asks the server of the folder for a document; errNoServer if none runs.
+func askDocument(ctx context.Context, dir, request string) ([]byte, error) {
+	doc, file, err := converse(ctx, dir, request)
+	if file != nil {
+		file.Close()
+	}
+	return doc, err
+}
+
+func converse(ctx context.Context, dir, request string) ([]byte, *os.File, error) {
 	at, err := openControl(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer at.Close()
 	conn, err := net.DialUnix("unix", nil, at.address())
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, errNoServer
+		return nil, nil, errNoServer
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking the server: %w", err)
+		return nil, nil, fmt.Errorf("asking the server: %w", err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	file, err := exchange(conn, request)
+	doc, file, err := exchange(conn, request)
 	if ctx.Err() != nil {
 		err = errors.Join(ctx.Err())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking the server: %w", err)
+		return nil, nil, fmt.Errorf("asking the server: %w", err)
 	}
-	return file, nil
+	return doc, file, nil
 }
 
-func exchange(conn *net.UnixConn, request string) (*os.File, error) {
+func exchange(conn *net.UnixConn, request string) (doc []byte, file *os.File, err error) {
 	if _, err := io.WriteString(conn, request+"\n"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	line, rights := make([]byte, maxAnswer), make([]byte, syscall.CmsgSpace(4))
-	n, nRights, _, _, err := conn.ReadMsgUnix(line, rights)
+	first, rights := make([]byte, maxAnswer), make([]byte, syscall.CmsgSpace(4))
+	n, nRights, _, _, err := conn.ReadMsgUnix(first, rights)
 	if err == io.EOF || err == nil && n == 0 {
-		return nil, errors.New("it ended before it answered: try again")
+		return nil, nil, errors.New("it ended before it answered: try again")
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	file, err := receivedFile(rights[:nRights])
+	if file, err = receivedFile(rights[:nRights]); err != nil {
+		return nil, nil, err
+	}
+	rest, err := io.ReadAll(io.LimitReader(conn, maxDocument))
 	if err != nil {
-		return nil, err
+		return nil, file, err
 	}
-	switch answer := strings.TrimSuffix(string(line[:n]), "\n"); {
+	line, doc, _ := bytes.Cut(append(first[:n], rest...), []byte("\n"))
+	switch answer := string(line); {
 	case answer != "ok":
-		return nil, errors.New(strings.TrimPrefix(answer, "error: "))
+		return nil, file, errors.New(strings.TrimPrefix(answer, "error: "))
 	case request == snapshotRequest && file == nil:
-		return nil, errors.New("it sent no snapshot")
+		return nil, nil, errors.New("it sent no snapshot")
 	}
-	return file, nil
+	return doc, file, nil
 }
 
 // receivedFile returns the file that came with a message, or nil.
@@ -172,24 +198,60 @@ func (f *folder) serveControl(ctx context.Context, log *slog.Logger) (stop func(
 func (f *folder) answer(ctx context.Context, conn *net.UnixConn, log *slog.Logger) {
 	defer conn.Close()
 	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	request, err := bufio.NewReader(io.LimitReader(conn, maxAnswer)).ReadString('\n')
+	in := bufio.NewReader(io.LimitReader(conn, maxAnswer))
+	line, err := in.ReadString('\n')
 	if err != nil {
 		return // somebody who wanted nothing
 	}
-	request = strings.TrimSuffix(request, "\n")
-	file, err := perform(ctx, f.db, request)
+	request := strings.TrimRight(line, "\r\n")
+	doc, file, err := f.fulfil(ctx, conn, line, in)
 	if err != nil {
 		log.Error("a request on the control socket failed", "request", request, "error", err)
-		fmt.Fprintf(conn, "error: %.*s\n", maxAnswer-20, err)
+		fmt.Fprintf(conn, "error: %.*s\n", maxAnswer-20, strings.ReplaceAll(err.Error(), "\n", " "))
 		return
 	}
-	log.Info("done on request", "request", request)
+	if strings.Contains(line, "HTTP/") {
+		return // it has its answer
+	}
 	var rights []byte
+	if doc == nil { // documents are asked for all the time
+		log.Info("done on request", "request", request)
+	}
 	if file != nil {
 		defer file.Close()
 		rights = syscall.UnixRights(int(file.Fd()))
 	}
-	conn.WriteMsgUnix([]byte("ok\n"), rights, nil)
+	if _, _, err := conn.WriteMsgUnix([]byte("ok\n"), rights, nil); err == nil {
+		conn.Write(doc)
+	}
+}
+
+// fulfil does what a line asks for. A file that it returns is the caller's.
+func (f *folder) fulfil(ctx context.Context, conn net.Conn, line string, rest *bufio.Reader) (doc []byte, file *os.File, err error) {
+	switch request := strings.TrimSuffix(line, "\n"); {
+	case strings.Contains(line, "HTTP/"):
+		return nil, nil, f.answerHTTP(conn, line, rest)
+	case request == statusRequest, request == metricsRequest:
+		s, err := f.status()
+		if err != nil {
+			return nil, nil, err
+		}
+		if request == metricsRequest {
+			return s.metrics(), nil, nil
+		}
+		doc, err = json.Marshal(s)
+		return doc, nil, err
+	case request == examineRequest:
+		found, err := f.examine(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		doc, err = json.Marshal(found)
+		return doc, nil, err
+	default:
+		file, err = perform(ctx, f.db, request)
+		return nil, file, err
+	}
 }
 
 // A controlPlace is a folder with a socket.

@@ -28,12 +28,24 @@ func maxConnections() int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 256
 	}
-	return int(min(limit.Cur/4, 4096))
+	return connectionsOf(limit.Cur)
 }
+
+const mostConnections = 4096
+
+// connectionsOf is how many connections may be had of so many files.
+func connectionsOf(files uint64) int { return int(min(files/4, mostConnections)) }
 
 // newCrowd limits the listener's connections, to at least one.
 func newCrowd(l net.Listener, limit int) *crowd {
 	return &crowd{Listener: l, limit: max(limit, 1), guests: make(map[*guest]bool)}
+}
+
+// count is how many connections there are.
+func (c *crowd) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.guests)
 }
 
 // Accept implements net.Listener.

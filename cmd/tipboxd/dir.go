@@ -66,6 +66,11 @@ type folder struct {
 	blobs    *dir.Blobs
 	channels []tipbox.Channel
 	service  *tipbox.Service
+
+	// Of a folder that is served.
+	observer *observer
+	sources  *crowd
+	members  *crowd
 }
 
 // openFolder opens a folder, which no other process may have open, and its
@@ -128,6 +133,9 @@ func (f *folder) openService(ctx context.Context, signed []byte, log *slog.Logge
 	})
 	if err != nil {
 		return err
+	}
+	if err := f.service.Migrate(ctx); err != nil {
+		return fmt.Errorf("%s: %w", f.file(databaseName), err)
 	}
 	if err := f.service.InstallRoster(ctx, signed); err != nil {
 		return fmt.Errorf("%s: %w", f.file(rosterName), err)

@@ -62,8 +62,14 @@ func entries(t *testing.T, more ...store.Change) (all []entry) {
 	if err := errors.Join(db.Apply(t.Context(), more...), db.Close()); err != nil {
 		t.Fatal(err)
 	}
+	return entriesOf(t, demo.Dir)
+}
+
+// entriesOf are those of the archive of a folder.
+func entriesOf(t *testing.T, dir string) (all []entry) {
+	t.Helper()
 	var archive bytes.Buffer
-	if err := writeArchive(t.Context(), &archive, demo.Dir); err != nil {
+	if err := writeArchive(t.Context(), &archive, dir); err != nil {
 		t.Fatal(err)
 	}
 	for r := tar.NewReader(&archive); ; {

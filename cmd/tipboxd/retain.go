@@ -30,6 +30,9 @@ func (f *folder) retain(ctx context.Context, a *app) {
 			a.log.Error("taking what was erased off the disk", "error", err)
 		} else if done {
 			a.log.Info("took off the disk what was erased")
+			if err := keepDay(f.path, compactMark, time.Now().In(f.location)); err != nil {
+				a.log.Error("noting the day of the compaction", "error", err)
+			}
 		}
 		if err := f.service.FlushVisits(ctx, false); err != nil && ctx.Err() == nil {
 			a.log.Error("writing on which day codes were used", "error", err)

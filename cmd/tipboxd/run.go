@@ -23,6 +23,8 @@ type commands struct {
 	Init    initCmd    `cmd:"" help:"Make the folder of a server."`
 	Serve   serveCmd   `cmd:"" help:"Serve from a folder."`
 	Check   checkCmd   `cmd:"" help:"Prove a folder whole, or say what is wrong."`
+	Doctor  doctorCmd  `cmd:"" help:"Say what is wrong with a server, or will be, and what to do."`
+	Status  statusCmd  `cmd:"" help:"Show how a running server is."`
 	Backup  backupCmd  `cmd:"" help:"Write all of a folder into one encrypted file."`
 	Restore restoreCmd `cmd:"" help:"Make a folder from a backup."`
 	Compact compactCmd `cmd:"" help:"Take what was erased off the disk."`

@@ -88,6 +88,14 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 		return err
 	}
 	defer members.Close()
+	most := maxConnections()
+	f.sources, f.members = newCrowd(sources, most), newCrowd(members, most/4)
+	process, forget := thisProcess()
+	defer forget()
+	f.observer = &observer{service: f.service, since: f.service.Today(), process: process}
+	if err := f.observer.look(a.ctx); err != nil {
+		a.log.Error("status and counters are not of today", "error", err)
+	}
 	stopControl, err := f.serveControl(a.ctx, a.log)
 	if err != nil {
 		return err
@@ -98,8 +106,7 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	}
 	servers := []*http.Server{newServer(pages), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
 	failed := make(chan error, len(servers))
-	most := maxConnections()
-	for i, l := range []net.Listener{newCrowd(sources, most), tls.NewListener(newCrowd(members, most/4), config)} {
+	for i, l := range []net.Listener{f.sources, tls.NewListener(f.members, config)} {
 		go func() { failed <- servers[i].Serve(l) }()
 	}
 	if err := ready(sources.Addr(), members.Addr()); err != nil {
@@ -109,6 +116,7 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	defer stopWatching()
 	go f.watchRoster(watch, a)
 	go f.retain(watch, a)
+	go f.observer.observe(watch, a, f.location)
 	defer f.serveNotices(watch, a)()
 	select {
 	case err = <-failed:
@@ -184,6 +192,9 @@ func (f *folder) renewRoster(ctx context.Context, a *app) bool {
 	}
 	if err == nil {
 		err = f.service.InstallRoster(ctx, signed)
+	}
+	if ctx.Err() != nil {
+		return false // the server stops, which is no fault of the roster's
 	}
 	if err != nil {
 		a.log.Error("the new roster is not taken up, the old one stays in force", "error", err)

@@ -28,3 +28,8 @@ func (v *View) Open(ctx context.Context, name string) (store.Blob, error) {
 
 // Close releases the folder. Blobs that are open stay so.
 func (v *View) Close() error { return v.blobs.Close() }
+
+// List calls f with the name and size of every committed blob: see store.Blobs.
+func (v *View) List(ctx context.Context, f func(name string, size int64) error) error {
+	return v.blobs.List(ctx, f)
+}
