@@ -41,6 +41,10 @@ func TestConfinedServerDoesAllItsWork(t *testing.T) {
 		t.Errorf("core dumps: %v\n%s", err, limits)
 	}
 
+	if status := tipboxd(t, "status", o.dir); !strings.Contains(status, "no core dumps") || !strings.Contains(status, "Landlock, seccomp") {
+		t.Errorf("the status does not say what confines it:\n%s", status)
+	}
+
 	tips := o.sendKnown(t, 3, 2, 100<<10)
 	if err := o.identify(t, tips...); err != nil {
 		t.Fatal(err)

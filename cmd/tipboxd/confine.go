@@ -20,6 +20,12 @@ type confinement struct {
 	ports []uint16 // at whatever address
 }
 
+// A measure is something that confines the process, or why this machine lacks it.
+type measure struct {
+	what    string
+	missing error
+}
+
 // confineFlags are those of the commands that serve.
 type confineFlags struct {
 	RequireConfinement bool `help:"Do not start unless this machine can shut the server in whole."`
@@ -29,7 +35,7 @@ type confineFlags struct {
 // there is a key in it and before the database is open.
 func (a *app) keepMemory() {
 	if a.confined {
-		a.missing = keepMemory()
+		a.measures = keepMemory()
 	}
 }
 
@@ -42,7 +48,16 @@ func (a *app) shutIn(f *folder, required bool) error {
 	}
 	c := f.confinement()
 	c.readAhead()
-	missing := append(a.missing, confine(c)...)
+	var by []string
+	var missing []error
+	for _, m := range append(a.measures, confine(c)...) {
+		if m.missing != nil {
+			missing = append(missing, m.missing)
+			continue
+		}
+		by = append(by, m.what)
+	}
+	f.observer.confine(by...)
 	if required && len(missing) > 0 {
 		return fmt.Errorf("not started, as --require-confinement says: %w", errors.Join(missing...))
 	}

@@ -4,23 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 )
 
-// confine shuts the process in, all its threads and those to come, and returns
-// what this machine cannot do of that. The rest is done all the same.
-func confine(c confinement) (missing []error) { return those(c.restrict(), refuseCalls(c.calls)) }
+// confine shuts the process in, all its threads and those to come. What this
+// machine cannot do of that does not keep the rest from being done.
+func confine(c confinement) []measure {
+	return []measure{{"Landlock", c.restrict()}, {"seccomp", refuseCalls(c.calls)}}
+}
 
 // keepMemory is what confine is, for the memory.
-func keepMemory() (missing []error) { return those(closeMemory(), lockMemory()) }
-
-// those are the errors that are any.
-func those(errs ...error) []error {
-	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+func keepMemory() []measure {
+	return []measure{{"no core dumps", closeMemory()}, {"locked memory", lockMemory()}}
 }
 
 // closeMemory keeps the process's memory from core dumps and from other programs

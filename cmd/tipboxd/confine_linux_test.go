@@ -94,8 +94,10 @@ func inside(text string) int {
 	}()
 	c := confinement{write: o.Write, read: o.Read, calls: o.Calls, ports: o.Ports}
 	c.readAhead()
-	for _, err := range append(keepMemory(), confine(c)...) {
-		report.Missing = append(report.Missing, err.Error())
+	for _, m := range append(keepMemory(), confine(c)...) {
+		if m.missing != nil {
+			report.Missing = append(report.Missing, m.missing.Error())
+		}
 	}
 	close(begin)
 	<-done

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +31,12 @@ func keepDay(dir, mark string, day time.Time) error {
 		return err
 	}
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
-		return os.Chown(file, int(owner.Uid), int(owner.Gid))
+		// Not by its name, as a server that is shut in may not.
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Chown(int(owner.Uid), int(owner.Gid)), f.Close())
 	}
 	return nil
 }

@@ -40,8 +40,8 @@ type app struct {
 
 	tellAfter time.Duration // see notifier
 
-	confined bool    // a process that serves shuts itself in
-	missing  []error // of what keepMemory is to do
+	confined bool      // a process that serves shuts itself in
+	measures []measure // of keepMemory
 }
 
 // run is the program. It returns the exit status.
