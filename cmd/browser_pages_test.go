@@ -14,6 +14,7 @@ import (
 // language of the stories: the site's own texts, the choice of languages, and what
 // is shown where there is no page.
 func TestBrowserSitePages(t *testing.T) {
+	t.Parallel()
 	chrome := startChromium(t)
 	demo := startBrowserDemo(t)
 	for _, story := range browserStories {
@@ -42,6 +43,7 @@ func TestBrowserSitePages(t *testing.T) {
 // TestBrowserOwningUp owns up, saves the proof from the receipt's page and, once somebody
 // has acknowledged it, from the thread's, and has both checked.
 func TestBrowserOwningUp(t *testing.T) {
+	t.Parallel()
 	chrome := startChromium(t)
 	demo := startBrowserDemo(t)
 	for _, story := range browserStories {

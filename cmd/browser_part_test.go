@@ -17,6 +17,7 @@ import (
 // TestBrowserSharesAnAward makes a part of an award in a real browser that runs no
 // scripts, prints its code, and opens it as somebody else.
 func TestBrowserSharesAnAward(t *testing.T) {
+	t.Parallel()
 	chrome := startChromium(t)
 	for _, story := range rewardStories {
 		t.Run(story.lang, func(t *testing.T) { story.share(t, chrome) })

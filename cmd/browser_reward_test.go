@@ -49,6 +49,7 @@ var rewardStories = []rewardStory{
 // TestBrowserRewardStory plays it with the real programs and a real browser that runs
 // no scripts.
 func TestBrowserRewardStory(t *testing.T) {
+	t.Parallel()
 	chrome := startChromium(t)
 	demo := startBrowserDemo(t)
 	for _, story := range rewardStories {
@@ -324,6 +325,7 @@ func (d *browserDemo) award(t *testing.T, tip string) {
 // TestBrowserShowsEveryStateOfAnAward looks at thread pages on which awards are in
 // every state that a source can see.
 func TestBrowserShowsEveryStateOfAnAward(t *testing.T) {
+	t.Parallel()
 	chrome := startChromium(t)
 	o := tipboxtest.New(t, tipboxtest.Config{})
 	o.Rewards()

@@ -75,6 +75,7 @@ func swapWords(words string) string {
 // TestBrowserStory plays the main job with the real programs and a real
 // browser that runs no scripts.
 func TestBrowserStory(t *testing.T) {
+	t.Parallel()
 	chrome := startChromium(t)
 	demo := startBrowserDemo(t)
 	t.Run("scripting is off", func(t *testing.T) { chrome.proveScriptingOff(t) })

@@ -37,6 +37,7 @@ func readmeCommands(t *testing.T) []string {
 // what is running; servers run in the background until the next one starts;
 // "go test" only lists what it would run.
 func TestReadmeCommandsWork(t *testing.T) {
+	t.Parallel()
 	r := &readmeRun{t: t, dir: t.TempDir(), bin: t.TempDir(), sources: testAddress(t), desk: testAddress(t)}
 	copyTree(t, r.dir)
 	r.startShell()

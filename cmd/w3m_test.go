@@ -183,11 +183,18 @@ func (w *textBrowser) screen() string {
 // squeezed is a text without spaces and line breaks, which a terminal puts anywhere.
 func squeezed(text string) string { return strings.Join(strings.Fields(text), "") }
 
-// wait waits until the screen says something, and returns the screen.
+// wait waits until the screen says something and stands still, and returns the screen:
+// a page is drawn over the one before from the top down.
 func (w *textBrowser) wait(text string) (screen string) {
 	w.t.Helper()
+	before, still := "", 0
 	for end := time.Now().Add(browserPatience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if screen = w.screen(); strings.Contains(squeezed(screen), squeezed(text)) {
+		if screen = w.screen(); screen == before {
+			still++
+		} else {
+			still = 0
+		}
+		if before = screen; still >= 10 && strings.Contains(squeezed(screen), squeezed(text)) {
 			return screen
 		}
 	}
