@@ -47,7 +47,8 @@ func TestReadmeCommandsWork(t *testing.T) {
 		command = regexp.MustCompile(`\bTIP\b`).ReplaceAllString(command, r.tip)
 		switch {
 		case strings.HasPrefix(command, "go test "):
-			r.shell(command + " -list '^Test'")
+			// One package stands for all: what is to be tried are the flags.
+			r.shell(strings.ReplaceAll(command, "./...", "./crypto/receipt") + " -list '^Test'")
 		case strings.HasSuffix(command, "tipboxd demo"):
 			served++
 			r.serve(command + " --listen " + r.sources + " --desk " + r.desk)

@@ -671,7 +671,9 @@ func TestOnlyConnectionsOfNotificationsAreBegunFromInside(t *testing.T) {
 func TestMembersAreToldFromInside(t *testing.T) {
 	needKernel(t, abiNet)
 	in, beside := newPlace(t)
-	chat := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	chat := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // else the connection may be closed while it is being written
+	}))
 	defer chat.Close()
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: chat.Certificate().Raw})
 	zone := append([]byte("TZif"), make([]byte, 40)...) // RFC 8536: one type, four characters
