@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"tipbox/crypto/roster"
 	"tipbox/store"
