@@ -98,6 +98,9 @@ func TestCaseNeverLeavesThePath(t *testing.T) {
 			}
 		}
 	})
+	if testing.Short() {
+		return // with a fifth of the sequences, one in thirty runs misses a state
+	}
 	for _, s := range States() {
 		if s != StateReceived && !reached[s] {
 			t.Errorf("no sequence reached %s", s)
