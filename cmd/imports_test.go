@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"crypto/seal":        {"crypto/secret"},
 	"crypto/receipt":     {"crypto/secret"},
 	"crypto/roster":      {"crypto/voucher"},
+	"crypto/onion":       nil,
 	"crypto/secret":      nil,
 	"crypto/voucher":     nil,
 	"store":              nil,

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"tipbox/crypto/onion"
 	"tipbox/crypto/roster"
 	"tipbox/static"
 	"tipbox/store/bolt"
@@ -40,6 +41,7 @@ type config struct {
 	Root     string `toml:"root" comment:"The verifier key of the organisation's root key, which signs roster.note."`
 	Listen   string `toml:"listen" comment:"Where sources' pages are served."`
 	Desk     string `toml:"desk" comment:"Where members' tools connect."`
+	Onion    string `toml:"onion" comment:"The address of the onion service that leads to sources' pages, as tor wrote it into hostname: 56 letters and .onion. Empty if there is none."`
 	Timezone string `toml:"timezone" comment:"Of the organisation's days, such as Asia/Shanghai."`
 	MaxFile  int64  `toml:"max_file_mib" comment:"The largest attachment, in MiB. The form says so."`
 	Reserve  int64  `toml:"reserve_mib" comment:"Room on the disk, in MiB, that is kept for texts: with less, no attachments are taken, and the form says so."`
@@ -186,6 +188,11 @@ func (f *folder) readConfig() error {
 	}
 	if _, _, err := roster.VerifierPublic(f.config.Root); err != nil {
 		return fail("root: %v", err)
+	}
+	if f.config.Onion != "" {
+		if err := onion.CheckAddress(f.config.Onion); err != nil {
+			return fail("onion: %v", err)
+		}
 	}
 	if f.location, err = time.LoadLocation(f.config.Timezone); err != nil {
 		return fail("timezone: %v", err)

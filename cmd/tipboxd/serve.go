@@ -70,7 +70,7 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	} else if n > 0 {
 		a.log.Info("removed files of tips that were never finished", "files", n)
 	}
-	pages, err := web.New(web.Config{Service: f.service, Log: a.log, Look: look})
+	pages, err := web.New(web.Config{Service: f.service, Log: a.log, Look: look, Onion: f.config.Onion})
 	if err != nil {
 		return err
 	}

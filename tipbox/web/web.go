@@ -35,6 +35,7 @@ type Config struct {
 	Service *tipbox.Service
 	Log     *slog.Logger // discarded if nil
 	Look    *Look        // that of the default site if nil
+	Onion   string       // the onion service that leads here, such as "….onion"; none if empty
 }
 
 // site serves the pages.
