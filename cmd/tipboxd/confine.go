@@ -79,12 +79,44 @@ func (c confinement) readAhead() {
 func (f *folder) confinement() confinement {
 	// These may be links out of the folder.
 	c := confinement{write: f.path, read: []string{f.file(rosterName), f.file(siteName)}}
+	f.confineTLS(&c)
+	f.confineNotices(&c)
+	if c.calls {
+		c.read = append(c.read, resolverFiles()...)
+		c.addPort("53") // of name servers
+	}
+	return c
+}
+
+// confineTLS adds what certificates take. A file that is replaced by another of its
+// name, as certbot does with links and with what they lead to, can be read only if
+// its folder can.
+func (f *folder) confineTLS(c *confinement) {
+	t := f.config.TLS
+	if t.byACME() {
+		c.calls = true
+		c.addPort(urlPort(t.directory()))
+		return
+	}
+	for _, name := range []string{t.CertFile, t.KeyFile} {
+		if name == "" {
+			continue
+		}
+		file := f.besides(name)
+		c.read = append(c.read, filepath.Dir(file))
+		if kept, err := filepath.EvalSymlinks(file); err == nil {
+			c.read = append(c.read, filepath.Dir(kept))
+		}
+	}
+}
+
+// confineNotices adds what [notify] takes.
+func (f *folder) confineNotices(c *confinement) {
 	n := f.config.Notify
 	if len(n.Hours) == 0 {
-		return c
+		return
 	}
 	c.calls = true
-	c.read = append(c.read, resolverFiles()...)
 	for _, name := range []string{n.SMTP.PasswordFile, n.SMTP.CAFile} {
 		c.addFile(f.besides(name))
 	}
@@ -97,8 +129,6 @@ func (f *folder) confinement() confinement {
 		c.addFile(f.besides(w.CAFile))
 		c.addPort(urlPort(w.URL))
 	}
-	c.addPort("53") // of name servers
-	return c
 }
 
 func (c *confinement) addFile(path string) {

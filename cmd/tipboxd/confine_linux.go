@@ -114,7 +114,7 @@ func (c confinement) restrict() error {
 		return fmt.Errorf("every file can be read that the user may read, and written: %w", err)
 	}
 	if c.calls && abi < abiNet {
-		return errors.New("connections can be begun to every port, not only to those of [notify]: that takes Linux 6.7")
+		return errors.New("connections can be begun to every port, not only to those of [notify] and of the authority in [tls]: that takes Linux 6.7")
 	}
 	return nil
 }

@@ -46,6 +46,8 @@ type config struct {
 	MaxFile  int64  `toml:"max_file_mib" comment:"The largest attachment, in MiB. The form says so."`
 	Reserve  int64  `toml:"reserve_mib" comment:"Room on the disk, in MiB, that is kept for texts: with less, no attachments are taken, and the form says so."`
 
+	TLS tlsConfig `toml:"tls,omitempty"`
+
 	BackupRecipients []string `toml:"backup_recipients" comment:"Who may open the backups, age1pq1… for each. Their keys are not to be on this machine."`
 
 	Notify notifyConfig `toml:"notify" comment:"Tells members at fixed hours that there is work, and nothing else."`
@@ -206,6 +208,9 @@ func (f *folder) readConfig() error {
 	if _, err := hybridRecipients(f.config.BackupRecipients); err != nil {
 		return fail("backup_recipients: %v", err)
 	}
+	if err := f.config.TLS.check(); err != nil {
+		return fail("tls: %v", err)
+	}
 	if err := f.config.Notify.check(); err != nil {
 		return fail("notify: %v", err)
 	}
@@ -228,7 +233,7 @@ func decodeTOML(text []byte, v any) error {
 
 // checkModes refuses a folder of which others can read or write a part.
 func checkModes(path string) error {
-	for _, name := range []string{".", configName, databaseName, blobsName, deskKeyName} {
+	for _, name := range []string{".", configName, databaseName, blobsName, deskKeyName, acmeName} {
 		file := filepath.Join(path, name)
 		info, err := os.Stat(file)
 		if errors.Is(err, fs.ErrNotExist) {

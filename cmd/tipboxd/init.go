@@ -103,7 +103,7 @@ func initFolder(path string, cfg config) (verifier string, err error) {
 	}{
 		{deskKeyName, key.Reveal() + "\n"},
 		{deskPubName, key.Verifier() + "\n"},
-		{configName, string(text) + notifyExample},
+		{configName, string(text) + notifyExample + tlsExample},
 	} {
 		if err := renameio.WriteFile(filepath.Join(path, file.name), []byte(file.text), 0o600); err != nil {
 			return "", err

@@ -62,6 +62,7 @@ func TestInitNotifiesNobodyAndSaysHow(t *testing.T) {
 	if !ok {
 		t.Fatalf("no example in %s", text)
 	}
+	example, _, _ = strings.Cut(example, tlsExample)
 	meant := strings.ReplaceAll("\n"+example, "\n# ", "\n")
 	meant = strings.ReplaceAll(meant, "\n#\n", "\n\n")
 	before = strings.Replace(before, "hours = []", `hours = ["14:00", "09:00"]`, 1)

@@ -29,7 +29,7 @@ func (*serveCmd) Help() string {
 	return "Example: tipboxd serve /srv/tipbox\n\n" +
 		"It stops on an interrupt, after what is being received has come in, or half a minute. A newer roster.note is taken up while it runs.\n\n" +
 		"From the first request on it can open no file but those of its folder and those that tipbox.toml names, start no program, " +
-		"and begin no connection but those of [notify]. It says what this machine cannot do of that, and goes on; " +
+		"and begin no connection but those of [notify] and, with acme, of [tls]. It says what this machine cannot do of that, and goes on; " +
 		"with --require-confinement it does not start."
 }
 
@@ -78,6 +78,10 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	if err != nil {
 		return err
 	}
+	certs, err := f.loadCertificates(time.Now)
+	if err != nil {
+		return err
+	}
 	sources, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
@@ -88,6 +92,10 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 		return err
 	}
 	defer members.Close()
+	secure, err := f.listenTLS()
+	if err != nil {
+		return err
+	}
 	most := maxConnections()
 	f.sources, f.members = newCrowd(sources, most), newCrowd(members, most/4)
 	process, forget := thisProcess()
@@ -105,8 +113,14 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 		return err
 	}
 	servers := []*http.Server{newServer(pages), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
+	listeners := []net.Listener{f.sources, tls.NewListener(f.members, config)}
+	if secure != nil {
+		servers = append(servers, newServer(strictly(pages)))
+		listeners = append(listeners, tls.NewListener(&door{secure, f.sources}, f.sourcesTLS(certs)))
+		a.log.Info("serving over TLS", "sources", secure.Addr().String())
+	}
 	failed := make(chan error, len(servers))
-	for i, l := range []net.Listener{f.sources, tls.NewListener(f.members, config)} {
+	for i, l := range listeners {
 		go func() { failed <- servers[i].Serve(l) }()
 	}
 	if err := ready(sources.Addr(), members.Addr()); err != nil {
@@ -115,6 +129,9 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	watch, stopWatching := context.WithCancel(a.ctx)
 	defer stopWatching()
 	go f.watchRoster(watch, a)
+	if certs != nil {
+		go certs.keep(watch, a.log)
+	}
 	go f.retain(watch, a)
 	go f.observer.observe(watch, a, f.location)
 	defer f.serveNotices(watch, a)()
