@@ -50,7 +50,7 @@ func (f *folder) loadCertificates(now func() time.Time) (certificates, error) {
 	case c.byACME():
 		return f.newACME()
 	}
-	pair := &filePair{certFile: f.besides(c.CertFile), keyFile: f.besides(c.KeyFile), now: now, every: certificateEvery}
+	pair := &filePair{certFile: f.besides(c.CertFile), keyFile: f.besides(c.KeyFile), now: now}
 	if err := pair.load(); err != nil {
 		return nil, fmt.Errorf("the certificate of [tls]: %w", err)
 	}
@@ -88,9 +88,9 @@ const certificateEvery = 5 * time.Second
 type filePair struct {
 	certFile, keyFile string
 	now               func() time.Time
-	every             time.Duration // between looks at the files
 
 	used, seen pairSum // of what is in use, and of what was there at the last look
+	said       string  // of what is there and not in use
 	current    atomic.Pointer[tls.Certificate]
 }
 
@@ -173,34 +173,41 @@ func (p *filePair) show(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return cert, nil
 }
 
-// keep takes up files that were replaced, once they are the same at two looks: one
-// is replaced before the other.
 func (p *filePair) keep(ctx context.Context, log *slog.Logger) {
-	said := "" // of files that cannot be read, which have no sum
-	for tick := time.NewTicker(p.every); ; {
+	tick := time.NewTicker(certificateEvery)
+	defer tick.Stop()
+	for {
 		select {
 		case <-ctx.Done():
-			tick.Stop()
 			return
 		case <-tick.C:
+			p.look(log)
 		}
-		cert, key, sum, err := p.read()
-		settled := sum == p.seen
-		p.seen = sum
-		if err == nil && (sum == p.used || !settled) {
-			said = ""
-			continue
+	}
+}
+
+// look takes up files that were replaced, once they are the same at two looks: one
+// is replaced before the other. What is wrong with them is said once.
+func (p *filePair) look(log *slog.Logger) {
+	cert, key, sum, err := p.read()
+	settled := sum == p.seen
+	p.seen = sum
+	if err == nil {
+		if sum == p.used {
+			p.said = ""
+			return
 		}
-		if err == nil {
-			if err = p.take(cert, key, sum); err == nil {
-				log.Info("new certificate", "until", p.current.Load().Leaf.NotAfter.UTC().Format(time.DateOnly))
-				continue
-			}
+		if !settled {
+			return
 		}
-		if settled && err.Error() != said {
-			log.Error("the new certificate is not taken up, the old one stays in use", "error", err)
-			said = err.Error()
+		if err = p.take(cert, key, sum); err == nil {
+			log.Info("new certificate", "until", p.current.Load().Leaf.NotAfter.UTC().Format(time.DateOnly))
+			return
 		}
+	}
+	if err.Error() != p.said {
+		log.Error("the new certificate is not taken up, the old one stays in use", "error", err)
+		p.said = err.Error()
 	}
 }
 

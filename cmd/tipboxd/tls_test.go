@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -85,9 +84,9 @@ func (m made) put(t *testing.T, dir string) {
 	write(t, dir, "privkey.pem", string(m.key))
 }
 
-// pairIn is the pair of a folder, looked at every so often.
-func pairIn(dir string, every time.Duration) *filePair {
-	return &filePair{certFile: filepath.Join(dir, "fullchain.pem"), keyFile: filepath.Join(dir, "privkey.pem"), now: time.Now, every: every}
+// pairIn is the pair of a folder.
+func pairIn(dir string) *filePair {
+	return &filePair{certFile: filepath.Join(dir, "fullchain.pem"), keyFile: filepath.Join(dir, "privkey.pem"), now: time.Now}
 }
 
 // TestInitSaysHowTLSIsSetUp reads the example that init writes as if it were meant, in
@@ -194,7 +193,7 @@ func handshake(t *testing.T, pair *filePair, client *tls.Config) (tls.Connection
 func TestTLSOfSourcesIsOfTheNewestKindOnly(t *testing.T) {
 	dir := t.TempDir()
 	goodPair(t).put(t, dir)
-	pair := pairIn(dir, time.Hour)
+	pair := pairIn(dir)
 	if err := pair.load(); err != nil {
 		t.Fatal(err)
 	}
@@ -216,10 +215,10 @@ func TestTLSOfSourcesIsOfTheNewestKindOnly(t *testing.T) {
 func TestACertificateIsShownToWhoAsksForItsNameOnly(t *testing.T) {
 	dir := t.TempDir()
 	made{names: []string{sourcesHost, "*.tips.example.org"}}.make(t).put(t, dir)
-	named := pairIn(dir, time.Hour)
+	named := pairIn(dir)
 	other := t.TempDir()
 	made{ips: []net.IP{net.IPv4(192, 0, 2, 1)}}.make(t).put(t, other)
-	addressed := pairIn(other, time.Hour)
+	addressed := pairIn(other)
 	for _, p := range []*filePair{named, addressed} {
 		if err := p.load(); err != nil {
 			t.Fatal(err)
@@ -266,7 +265,7 @@ func TestBadCertificatesAreRefusedAtTheStart(t *testing.T) {
 		{"a key that others read", "run chmod g-wx,o=", func(t *testing.T, dir string) { good.put(t, dir); chmod(t, dir, "privkey.pem", 0o644) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := newDemo(t, "")
+			dir := t.TempDir()
 			test.put(t, dir)
 			f := &folder{path: dir, config: config{TLS: tlsConfig{Listen: "127.0.0.1:0", CertFile: "fullchain.pem", KeyFile: "privkey.pem"}}}
 			_, err := f.loadCertificates(time.Now)
@@ -292,48 +291,38 @@ func TestReplacedCertificateIsTakenUp(t *testing.T) {
 	dir := t.TempDir()
 	first, second := goodPair(t), goodPair(t)
 	first.put(t, dir)
-	pair := pairIn(dir, 10*time.Millisecond)
+	pair := pairIn(dir)
 	if err := pair.load(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan bool)
-	log := new(tipboxtest.Log)
-	go func() {
-		pair.keep(ctx, newLog(log))
-		close(ended)
-	}()
-	shown := func() []byte {
-		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.current.Load().Leaf.Raw})
-	}
-	wait := func(so func() bool) {
+	look := func(looks int, want made, says string) {
 		t.Helper()
-		for range 1000 {
-			if time.Sleep(5 * time.Millisecond); so() {
-				return
-			}
+		log := new(tipboxtest.Log)
+		for range looks {
+			pair.look(newLog(log))
 		}
-		t.Fatalf("it does not come: %s", log.Bytes())
+		if got := string(log.Bytes()); (says == "") != (got == "") || !strings.Contains(got, says) || strings.Count(got, "\n") > 1 {
+			t.Errorf("the log says %q, want %q once", got, says)
+		}
+		if shown := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.current.Load().Leaf.Raw}); !bytes.Equal(shown, want.cert) {
+			t.Error("another certificate is shown")
+		}
 	}
-	// Only one half is there yet: that is said once, and the old one stays.
+	look(3, first, "")
 	write(t, dir, "fullchain.pem", string(second.cert))
-	wait(func() bool { return bytes.Contains(log.Bytes(), []byte("the old one stays in use")) })
-	time.Sleep(100 * time.Millisecond)
-	if n := bytes.Count(log.Bytes(), []byte("stays in use")); n != 1 || !bytes.Equal(shown(), first.cert) {
-		t.Errorf("said %d times: %s", n, log.Bytes())
-	}
+	look(1, first, "") // the other half is about to come
 	write(t, dir, "privkey.pem", string(second.key))
-	wait(func() bool { return bytes.Equal(shown(), second.cert) })
-	// One that is of no use is not taken up.
+	look(1, first, "")
+	look(3, second, "new certificate")
+
+	write(t, dir, "privkey.pem", string(first.key))
+	look(5, second, "do not go together")
 	made{names: first.names, until: time.Now().AddDate(0, 0, -1)}.make(t).put(t, dir)
-	wait(func() bool { return bytes.Contains(log.Bytes(), []byte("it has expired")) })
+	look(5, second, "it has expired")
 	remove(t, dir, "privkey.pem")
-	wait(func() bool { return bytes.Contains(log.Bytes(), []byte("no such file")) })
-	if !bytes.Equal(shown(), second.cert) {
-		t.Error("the good one is not in use any more")
-	}
-	stop()
-	<-ended
+	look(5, second, "no such file")
+	first.put(t, dir)
+	look(5, first, "new certificate")
 }
 
 // visit asks for a page as a browser would that trusts the certificate, and keeps
