@@ -30,7 +30,8 @@ type office struct {
 	signed    []byte
 	roster    *roster.Roster
 	readers   []*roster.MemberKey
-	memberDir string // their homes
+	memberDir string   // their homes
+	flags     []string // of tipboxd serve
 }
 
 const officeChannel = "bribery"
@@ -201,7 +202,7 @@ type serving struct {
 func (o *office) launch(t testing.TB, env ...string) *serving {
 	t.Helper()
 	s := &serving{output: new(output), ended: make(chan struct{})}
-	s.cmd = exec.Command(program("tipboxd"), "serve", o.dir)
+	s.cmd = exec.Command(program("tipboxd"), append([]string{"serve", o.dir}, o.flags...)...)
 	s.cmd.Env = append(os.Environ(), env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
 	if err := s.cmd.Start(); err != nil {

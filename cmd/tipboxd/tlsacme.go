@@ -22,7 +22,6 @@ const acmeName = "acme"
 const (
 	acmeRetry     = 15 * time.Minute
 	acmeRetryMost = 6 * time.Hour
-	acmeLook      = time.Hour // between looks at what was renewed
 )
 
 // acmeCertificates are got and renewed by ACME, with the challenge that comes over
@@ -82,7 +81,7 @@ func (a *acmeCertificates) keepOne(ctx context.Context, log *slog.Logger, name s
 	hello := &tls.ClientHelloInfo{ServerName: name, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}
 	warned := ""
 	for wait := acmeRetry; ; {
-		next := acmeLook
+		next := certificateEvery
 		cert, err := a.manager.GetCertificate(hello)
 		if err != nil && ctx.Err() == nil {
 			log.Error("no certificate was got: see that the name leads to this machine, and its port 443 here", "name", name, "again in", wait.String(), "error", err)
