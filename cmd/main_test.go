@@ -15,7 +15,7 @@ import (
 var programs string
 
 func TestMain(m *testing.M) {
-	os.Setenv("LC_ALL", "C.UTF-8") // whatever is spoken here; a browser takes names of files by it
+	os.Setenv("LC_ALL", "C.UTF-8")      // whatever is spoken here; a browser takes names of files by it
 	os.Setenv("PEBBLE_VA_NOSLEEP", "1") // else an authority waits before it looks
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "tipbox-programs-")
