@@ -11,7 +11,8 @@ import (
 
 // Compression makes the length of an answer tell how alike its parts are. So only
 // pages go through here that hold neither a secret nor anything that came with the
-// request: whoever asks gets the same. No form with a token, no answer to a POST.
+// request: whoever asks gets the same, but that who comes by the onion service gets
+// one without a warning. No form with a token, no answer to a POST.
 
 // renderPublic sends a page that is the same for everybody, compressed if the
 // browser takes that.
@@ -20,6 +21,7 @@ func (s *site) renderPublic(w http.ResponseWriter, r *http.Request, name string,
 	if err != nil {
 		return err
 	}
+	p.leadToOnion(w)
 	w.Header().Set("Vary", "Accept-Encoding")
 	if takesGzip(r.Header.Get("Accept-Encoding")) {
 		w.Header().Set("Content-Encoding", "gzip")

@@ -30,6 +30,8 @@ type page struct {
 	About        []*pageLink // in the footer
 	Notice       *notice
 	Look         *Look
+	Clear        bool   // whoever asked for it may have come without Tor
+	Onion        string // where to come by it; "" if there is no such address
 	Data         any
 
 	kept url.Values // what a link to another language must not lose
@@ -182,6 +184,9 @@ func (s *site) newPageIn(r *http.Request, lang, title string) *page {
 	}
 	if r.Method != http.MethodPost {
 		p.Path, p.Languages, p.About = r.URL.Path, s.langs.all, s.about(p)
+		if !overOnion(r) {
+			p.Clear, p.Onion = true, s.onion
+		}
 	}
 	return p
 }
@@ -219,6 +224,7 @@ func (s *site) render(w http.ResponseWriter, status int, name string, p *page) e
 	if err != nil {
 		return err
 	}
+	p.leadToOnion(w)
 	return s.send(w, status, htmlType, html)
 }
 

@@ -45,6 +45,7 @@ type site struct {
 	blocks  chan []byte
 	heavies heavies
 	look    *Look
+	onion   string
 	zip     zipper
 	*embedded
 }
@@ -83,7 +84,7 @@ func New(cfg Config) (http.Handler, error) {
 }
 
 func newSite(cfg Config, e *embedded) (*site, error) {
-	s := &site{service: cfg.Service, log: cfg.Log, look: cfg.Look, blocks: newBlocks(8), embedded: e}
+	s := &site{service: cfg.Service, log: cfg.Log, look: cfg.Look, onion: cfg.Onion, blocks: newBlocks(8), embedded: e}
 	if s.look == nil {
 		look, err := LoadLook(static.Site(""))
 		if err != nil {
