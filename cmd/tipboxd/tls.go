@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -209,21 +208,6 @@ func (p *filePair) look(log *slog.Logger) {
 		log.Error("the new certificate is not taken up, the old one stays in use", "error", err)
 		p.said = err.Error()
 	}
-}
-
-// listenTLS opens the listener of [tls]. It is nil if there is none.
-func (f *folder) listenTLS() (net.Listener, error) {
-	if !f.config.TLS.on() {
-		return nil, nil
-	}
-	l, err := net.Listen("tcp", f.config.TLS.Listen)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("[tls]: %w: let systemd open it, or set AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("[tls]: %w", err)
-	}
-	return l, nil
 }
 
 // soonExpired reports whether a certificate should have been renewed: it has three
