@@ -41,7 +41,12 @@ var states = []state{
 	{"home, by its bare address", 200, nil, getPlain("/")},
 	{"healthz", 200, nil, get("/healthz")},
 
+	{"home, with an onion service", 200, withOnion, get("/")},
+	{"home, by the onion service", 200, withOnion, over(get("/"))},
+
 	{"tip form", 200, nil, get("/tip")},
+	{"tip form, with an onion service", 200, withOnion, get("/tip")},
+	{"tip form, by the onion service", 200, withOnion, over(get("/tip"))},
 	{"tip form, for a subject", 200, nil, get("/tip", "channel", "bribery")},
 	{"tip form, no room for files", 200, filling, get("/tip")},
 	{"tip: nothing written", 422, nil, tip("text", " ")},
@@ -61,6 +66,8 @@ var states = []state{
 	{"receipt", 200, nil, tip()},
 
 	{"code form", 200, nil, get("/thread")},
+	{"code form, with an onion service", 200, withOnion, get("/thread")},
+	{"code form, by the onion service", 200, withOnion, over(get("/thread"))},
 	{"code: empty", 422, nil, typed(" ")},
 	{"code: short", 422, nil, typed("zoo zoo")},
 	{"code: a word misspelt", 422, nil, typed(word + "abuot")},

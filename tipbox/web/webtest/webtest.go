@@ -92,6 +92,10 @@ func (w *world) walk(pages func(web.Config) (http.Handler, error), states []stat
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	onionSite, err := pages(web.Config{Service: w.Service, Onion: Onion})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	for _, s := range states {
 		if s.before != nil {
 			s.before(w)
@@ -99,6 +103,9 @@ func (w *world) walk(pages func(web.Config) (http.Handler, error), states []stat
 		handler := site
 		if w.own {
 			handler = ownSite
+		}
+		if w.onion {
+			handler = onionSite
 		}
 		for _, lang := range languages {
 			r := s.ask(w, lang)
@@ -108,7 +115,7 @@ func (w *world) walk(pages func(web.Config) (http.Handler, error), states []stat
 			}
 			walked = append(walked, state)
 		}
-		w.store.broken, w.full, w.own = "", false, false
+		w.store.broken, w.full, w.own, w.onion = "", false, false, false
 	}
 	return site, walked
 }
@@ -159,6 +166,7 @@ type world struct {
 	store   *breakable
 	full    bool // there is no room for files
 	own     bool // it is the site that an operator has changed
+	onion   bool // there is an onion service
 	cases   map[string]*sent
 	token   string // of a form that has grown old
 	session string // likewise, of a page
@@ -522,3 +530,16 @@ func days(n int) func(*world) {
 func breaking(operation string) func(*world) { return func(w *world) { w.store.broken = operation } }
 func filling(w *world)                       { w.full = true }
 func own(w *world)                           { w.own = true }
+func withOnion(w *world)                     { w.onion = true }
+
+// Onion is the address of the onion service of the states that have one.
+const Onion = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
+
+// over asks by the onion service.
+func over(asks ask) ask {
+	return func(w *world, lang string) *http.Request {
+		r := asks(w, lang)
+		r.Host = Onion
+		return r
+	}
+}
