@@ -300,6 +300,38 @@ func TestConfinedServerTakesUpTheCertificateThatCertbotReplaced(t *testing.T) {
 	}
 }
 
+// TestPassedSocketTakesThePlaceOfThatOfTLS has a server that may not listen at port 443
+// itself.
+func TestPassedSocketTakesThePlaceOfThatOfTLS(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, filepath.Join(t.TempDir(), "server"), 1)
+	cert, key := selfSigned(t, tlsHost)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(cert)
+	for name, text := range map[string][]byte{"fullchain.pem": cert, "privkey.pem": key} {
+		if err := os.WriteFile(filepath.Join(o.dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	manager := newSystemd(t, filepath.Join(t.TempDir(), "notify"))
+	passed := testAddress(t)
+	server := manager.start(t, o, listenFor(t, "tls", "tcp", passed))
+	<-server.ended
+	if server.err == nil || !bytes.Contains(server.output.Bytes(), []byte("has no [tls]")) {
+		t.Errorf("without [tls]: %v: %s", server.err, server.output.Bytes())
+	}
+	address := o.addTLS(t, "cert_file = \"fullchain.pem\"\nkey_file = \"privkey.pem\"\n")
+	server = manager.start(t, o, listenFor(t, "tls", "tcp", testAddress(t)))
+	server.says(t, "serving over TLS", 1)
+	_, rest, _ := strings.Cut(string(server.output.Bytes()), `"serving over TLS" sources=`)
+	if got := strings.Fields(rest)[0]; got == address {
+		t.Errorf("it listens at %s all the same", got)
+	} else if _, err := newSecureSource(got, roots).get("/"); err != nil {
+		t.Error(err)
+	}
+	server.stop(t)
+}
+
 // countingHandler counts the requests for a path.
 type countingHandler struct {
 	http.Handler

@@ -230,6 +230,35 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 		{"a desk for everybody", "addresses", levelWarning, "the desk listens on all addresses", func(t *testing.T, dir string, _ *machine) {
 			reset(t, dir, func(c *config) { c.Desk = ":8081" })
 		}},
+		{"a certificate that ends soon", "certificate", levelWarning, "expires on", func(t *testing.T, dir string, _ *machine) {
+			secure(t, dir, made{names: []string{sourcesHost}, until: time.Now().AddDate(0, 0, 20)})
+		}},
+		{"a certificate that has ended", "certificate", levelError, "it has expired", func(t *testing.T, dir string, _ *machine) {
+			secure(t, dir, made{names: []string{sourcesHost}, until: time.Now().AddDate(0, 0, -1)})
+		}},
+		{"a certificate for nobody", "certificate", levelError, "it names no host", func(t *testing.T, dir string, _ *machine) { secure(t, dir, made{}) }},
+		{"a certificate without those between", "certificate", levelWarning, "lacks the certificates between", func(t *testing.T, dir string, _ *machine) {
+			secure(t, dir, made{names: []string{sourcesHost}, intermediated: true})
+		}},
+		{"a certificate's key that others read", "certificate", levelError, "privkey.pem (mode 0644)", func(t *testing.T, dir string, _ *machine) {
+			secure(t, dir, made{names: []string{sourcesHost}})
+			chmod(t, dir, "privkey.pem", 0o644)
+		}},
+		{"a certificate's key that is another's", "certificate", levelError, "do not go together", func(t *testing.T, dir string, _ *machine) {
+			secure(t, dir, made{names: []string{sourcesHost}})
+			write(t, dir, "privkey.pem", string(goodPair(t).key))
+		}},
+		{"no certificate", "certificate", levelError, "no such file", func(t *testing.T, dir string, _ *machine) {
+			secure(t, dir, made{names: []string{sourcesHost}})
+			remove(t, dir, "fullchain.pem")
+		}},
+		{"a certificate that nobody gave", "certificate", levelWarning, "there is no certificate for tips.example.org yet", byACME(0)},
+		{"a certificate that nobody renewed", "certificate", levelWarning, "expires on", byACME(80)},
+		{"an authority that looks elsewhere", "certificate", levelWarning, "looks for the server at port 443", byACME(0)},
+		{"certificates that others read", "permissions", levelError, "acme (mode 0755)", func(t *testing.T, dir string, _ *machine) {
+			write(t, dir, "acme/x", "")
+			chmod(t, dir, "acme", 0o755)
+		}},
 		{"a newer format", "format", levelError, "the store is of format " + strconv.Itoa(tipbox.Format+1), func(t *testing.T, dir string, _ *machine) {
 			applyTo(t, dir, store.Put("meta/format", []byte(strconv.Itoa(tipbox.Format+1))))
 		}},
@@ -410,6 +439,28 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 	for _, c := range doctorChecks() {
 		if !named[c.name] {
 			t.Errorf("no set-up is broken for %s", c.name)
+		}
+	}
+}
+
+// secure gives a folder [tls] with a certificate.
+func secure(t *testing.T, dir string, m made) {
+	t.Helper()
+	m.make(t).put(t, dir)
+	reset(t, dir, func(c *config) {
+		c.TLS = tlsConfig{Listen: "0.0.0.0:443", CertFile: "fullchain.pem", KeyFile: "privkey.pem"}
+	})
+}
+
+// byACME gives a folder [tls] with a certificate to be got, and if days are given, one
+// that has been there for so many of its 90.
+func byACME(days int) func(*testing.T, string, *machine) {
+	return func(t *testing.T, dir string, _ *machine) {
+		t.Helper()
+		reset(t, dir, func(c *config) { c.TLS = tlsConfig{Listen: "0.0.0.0:8443", ACME: []string{sourcesHost}} })
+		if days > 0 {
+			m := made{names: []string{sourcesHost}, until: time.Now().AddDate(0, 0, 90-days)}.make(t)
+			write(t, dir, "acme/"+sourcesHost, string(m.key)+string(m.cert))
 		}
 	}
 }

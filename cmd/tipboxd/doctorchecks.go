@@ -26,6 +26,7 @@ func doctorChecks() []doctorCheck {
 		{"permissions", says("nobody else can read the folder"), (*exam).lookPermissions},
 		{"settings", says("tipbox.toml is well formed"), (*exam).lookSettings},
 		{"addresses", (*exam).whereItListens, (*exam).lookAddresses},
+		{"certificate", (*exam).whichCertificate, (*exam).lookCertificate},
 		{"format", (*exam).whichFormat, (*exam).lookFormat},
 		{"database", (*exam).howMuchWasSeen, (*exam).lookDatabase},
 		{"disk", (*exam).roomLeft, (*exam).lookDisk},
@@ -72,7 +73,7 @@ func (e *exam) lookPermissions() {
 		e.fail("", "%v", err)
 		return
 	}
-	private := []string{".", configName, databaseName, blobsName, deskKeyName, notifyName}
+	private := []string{".", configName, databaseName, blobsName, deskKeyName, notifyName, acmeName}
 	for _, name := range append(private, rosterName, siteName) {
 		file := filepath.Join(e.f.path, name)
 		info, err := os.Stat(file)
@@ -114,7 +115,11 @@ func (e *exam) unsettled() bool { return e.f.config.Listen == "" }
 
 func (e *exam) whereItListens() string {
 	at := e.addresses()
-	return fmt.Sprintf("sources at %s, members at %s", at.Sources, at.Desk)
+	secure := ""
+	if t := e.f.config.TLS; t.on() {
+		secure = fmt.Sprintf(" and by TLS at %s", t.Listen)
+	}
+	return fmt.Sprintf("sources at %s%s, members at %s", at.Sources, secure, at.Desk)
 }
 
 func (e *exam) lookAddresses() {

@@ -14,9 +14,11 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -405,5 +407,43 @@ func TestPagesAreServedOverTLSBesideTheOthers(t *testing.T) {
 	s.end(t)
 	if log := string(s.log.Bytes()); strings.Count(log, "127.0.0.1") > 3 || strings.Contains(log, "another.example.org") || strings.Contains(log, "level=ERROR") {
 		t.Errorf("the log tells who came:\n%s", log)
+	}
+}
+
+// TestNobodyWhoComesHasACertificateOrdered has an authority that is out of order: the
+// server starts all the same and says for which name it got nothing and why, once;
+// whoever comes meanwhile is shown nothing, and changes nothing.
+func TestNobodyWhoComesHasACertificateOrdered(t *testing.T) {
+	var asked atomic.Int64
+	authority := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		http.Error(w, "closed for lunch", http.StatusTeapot)
+	}))
+	defer authority.Close()
+	dir := newDemo(t, "")
+	write(t, dir, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Certificate().Raw})))
+	appendTo(t, dir, configName, fmt.Sprintf("[tls]\nlisten = \"127.0.0.1:0\"\nacme = [%q]\nacme_directory = %q\nacme_ca_file = \"ca.pem\"\n", sourcesHost, authority.URL))
+	s := serveFolder(t, dir)
+	s.wait(t, func() bool { return bytes.Contains(s.log.Bytes(), []byte("no certificate was got")) })
+	_, rest, _ := strings.Cut(string(s.log.Bytes()), `msg="serving over TLS" sources=`)
+	address := strings.Fields(rest)[0]
+	before := asked.Load()
+	for _, hello := range []*tls.Config{
+		{ServerName: sourcesHost}, {ServerName: "other.example.org"}, {}, {ServerName: sourcesHost, NextProtos: []string{"acme-tls/1"}},
+		{ServerName: "other.example.org", NextProtos: []string{"acme-tls/1"}},
+	} {
+		hello.InsecureSkipVerify = true
+		if conn, err := tls.Dial("tcp", address, hello); err == nil {
+			conn.Close()
+			t.Errorf("%q %q is shown a certificate", hello.ServerName, hello.NextProtos)
+		}
+	}
+	if n := asked.Load(); before == 0 || n != before {
+		t.Errorf("the authority was asked %d times, and %d times after somebody came", before, n)
+	}
+	s.end(t)
+	log := string(s.log.Bytes())
+	if strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "name="+sourcesHost) || !strings.Contains(log, "418") || strings.Contains(log, "other.example.org") {
+		t.Errorf("the log says:\n%s", log)
 	}
 }
