@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -634,6 +635,26 @@ func TestDoctorAsksTor(t *testing.T) {
 		t.Errorf("barred: %+v", found)
 	}
 }
+
+// TestNobodyIsToldToJoinRootsGroup is of a socket that a server of root's has made.
+func TestNobodyIsToldToJoinRootsGroup(t *testing.T) {
+	for group, want := range map[uint32]string{0: "chgrp debian-tor /run/tipbox; chmod g+xs /run/tipbox;", 987654: "adduser debian-tor 987654;"} {
+		info := groupInfo{&syscall.Stat_t{Gid: group}}
+		if do := letIn("debian-tor", "/run/tipbox/s", info); !strings.HasPrefix(do, want) {
+			t.Errorf("%q, want %q", do, want)
+		}
+	}
+}
+
+// A groupInfo is what is known of a file of which only the group counts.
+type groupInfo struct{ stat *syscall.Stat_t }
+
+func (i groupInfo) Name() string       { return "s" }
+func (i groupInfo) Size() int64        { return 0 }
+func (i groupInfo) Mode() fs.FileMode  { return fs.ModeSocket | 0o660 }
+func (i groupInfo) ModTime() time.Time { return time.Time{} }
+func (i groupInfo) IsDir() bool        { return false }
+func (i groupInfo) Sys() any           { return i.stat }
 
 // TestOnionServicesAreRecommended is of a server without one, which is none the worse.
 func TestOnionServicesAreRecommended(t *testing.T) {

@@ -98,9 +98,17 @@ func (a *account) barred(path string) (why, do string) {
 	}
 	if info, err := os.Stat(path); err == nil && !a.may(2, info) {
 		return fmt.Sprintf("%s may not connect to %s (mode %04o, group %s)", a.name, path, info.Mode().Perm(), groupOf(info)),
-			fmt.Sprintf("adduser %s %s; systemctl restart tor", a.name, groupOf(info))
+			letIn(a.name, path, info)
 	}
 	return "", ""
+}
+
+// letIn is how an account gets to a socket.
+func letIn(name, path string, info fs.FileInfo) string {
+	if of, ok := info.Sys().(*syscall.Stat_t); ok && of.Gid == 0 { // a group to be kept out of
+		return fmt.Sprintf("chgrp %s %[2]s; chmod g+xs %[2]s; and start the server anew: its socket gets the folder's group", name, filepath.Dir(path))
+	}
+	return fmt.Sprintf("adduser %s %s; systemctl restart tor", name, groupOf(info))
 }
 
 // groupOf is the name of a file's group, or its number.
