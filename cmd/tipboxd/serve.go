@@ -92,11 +92,15 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	}
 	defer sources.Close()
 	defer members.Close()
+	if secure != nil {
+		defer secure.Close()
+	}
 	systemd := findSupervisor(a.log)
 	defer systemd.watch(f.alive)()
 	f.listens = listenAddresses{addressOf(sources), addressOf(members)}
 	most := maxConnections()
 	f.sources, f.members = newCrowd(sources, most), newCrowd(members, most/4)
+	f.prober = newProber()
 	process, forget := thisProcess()
 	defer forget()
 	f.observer = &observer{service: f.service, since: f.service.Today(), process: process}
@@ -111,10 +115,9 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	if err := a.shutIn(f, required); err != nil {
 		return err
 	}
-	servers := []*http.Server{newServer(pages), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
+	servers := []*http.Server{newServer(f.prober.before(pages)), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
 	listeners := []net.Listener{f.sources, tls.NewListener(f.members, config)}
 	if secure != nil {
-		defer secure.Close()
 		servers = append(servers, newServer(strictly(pages)))
 		listeners = append(listeners, tls.NewListener(&door{secure, f.sources}, f.sourcesTLS(certs)))
 		a.log.Info("serving over TLS", "sources", secure.Addr().String())
