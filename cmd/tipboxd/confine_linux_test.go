@@ -863,3 +863,34 @@ func TestConfinementIsWhatTheFolderTakes(t *testing.T) {
 		}
 	}
 }
+
+// TestConfinementLeavesCertificatesAndTheirAuthority is of [tls], in both ways.
+func TestConfinementLeavesCertificatesAndTheirAuthority(t *testing.T) {
+	dir, kept := newDemo(t, ""), t.TempDir()
+	for _, name := range []string{"live", "archive"} {
+		if err := os.Mkdir(filepath.Join(kept, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, kept, "archive/fullchain1.pem", "")
+	if err := os.Symlink("../archive/fullchain1.pem", filepath.Join(kept, "live/fullchain.pem")); err != nil {
+		t.Fatal(err)
+	}
+	f := &folder{path: dir}
+	f.config.TLS = tlsConfig{Listen: "0.0.0.0:443", CertFile: kept + "/live/fullchain.pem", KeyFile: "privkey.pem"}
+	c := f.confinement()
+	for _, folder := range []string{kept + "/live", kept + "/archive", dir} {
+		if !slices.Contains(c.read, folder) {
+			t.Errorf("%s cannot be read: %q", folder, c.read)
+		}
+	}
+	if c.calls || len(c.ports) > 0 || slices.Contains(c.read, kept) {
+		t.Errorf("with files: %+v", c)
+	}
+	for directory, port := range map[string]uint16{"": 443, "https://localhost:14000/dir": 14000} {
+		f.config.TLS = tlsConfig{Listen: "0.0.0.0:443", ACME: []string{sourcesHost}, ACMEDirectory: directory}
+		if c := f.confinement(); !c.calls || !slices.Equal(c.ports, []uint16{port, 53}) || !slices.Contains(c.read, "/etc/resolv.conf") {
+			t.Errorf("with an authority at %q: %+v", directory, c)
+		}
+	}
+}
