@@ -14,3 +14,20 @@ func TestClockJumpIsToldInDays(t *testing.T) {
 		}
 	}
 }
+
+func TestTheNextDayIsLookedAtOnceItHasBegun(t *testing.T) {
+	summer, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for now, want := range map[time.Time]time.Duration{
+		time.Date(2026, 11, 26, 23, 59, 0, 0, time.UTC): time.Minute + time.Second,
+		time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC):   24*time.Hour + time.Second,
+		time.Date(2026, 10, 25, 0, 0, 0, 0, summer):     25*time.Hour + time.Second,
+		time.Date(2026, 12, 31, 12, 0, 0, 0, time.UTC):  12*time.Hour + time.Second,
+	} {
+		if got := untilTomorrow(now); got != want {
+			t.Errorf("at %v it waits %v, want %v", now, got, want)
+		}
+	}
+}

@@ -116,6 +116,7 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	defer stopWatching()
 	go f.watchRoster(watch, a)
 	go f.retain(watch, a)
+	go f.hideTimes(watch)
 	go f.observer.observe(watch, a, f.location)
 	defer f.serveNotices(watch, a)()
 	select {
