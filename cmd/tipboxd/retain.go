@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"time"
 )
 
@@ -77,16 +79,36 @@ func (f *folder) settle(ctx context.Context, compacted bool) error {
 		return nil
 	}
 	if !compacted {
-		err = f.db.Compact(ctx)
-		if err == nil {
-			err = keepDay(f.path, compactMark, day)
-		}
+		err = f.compact(ctx, day)
 	}
-	_, settleErr := f.blobs.Settle(ctx)
+	_, settleErr := f.blobs.Settle(ctx, f.fits)
 	if err := errors.Join(err, settleErr); err != nil {
 		return err
 	}
 	return keepDay(f.path, settleMark, day)
+}
+
+func (f *folder) compact(ctx context.Context, day time.Time) error {
+	info, err := os.Stat(f.file(databaseName))
+	if err == nil {
+		err = f.fits(info.Size())
+	}
+	if err == nil {
+		err = f.db.Compact(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return keepDay(f.path, compactMark, day)
+}
+
+// fits says no to what would take of the room that is kept for texts.
+func (f *folder) fits(size int64) error {
+	free, err := freeSpace(f.path)
+	if err == nil && free-size < f.config.Reserve<<20 {
+		err = fmt.Errorf("a copy of %d MiB would leave less than reserve_mib of the %d MiB that are free: make room", size>>20, free>>20)
+	}
+	return err
 }
 
 // hideTimes keeps the system's time of the database's last change from being that of

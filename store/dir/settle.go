@@ -19,9 +19,10 @@ import (
 // first in it. It returns how many blobs it copied.
 //
 // A name belongs to the one file or the other, both whole, at any time, also after a
-// crash. It takes room for the largest blob once more. A blob that cannot be copied
-// stays as it is, until the next call, and keeps no other.
-func (b *Blobs) Settle(ctx context.Context) (settled int, err error) {
+// crash. Fits is asked before each copy whether there is room for so many bytes; nil
+// is yes. A blob that is not copied stays as it is, until the next call, and keeps no
+// other.
+func (b *Blobs) Settle(ctx context.Context, fits func(size int64) error) (settled int, err error) {
 	names, err := b.unsettled(ctx)
 	if err != nil || len(names) == 0 {
 		return 0, err
@@ -30,7 +31,7 @@ func (b *Blobs) Settle(ctx context.Context) (settled int, err error) {
 	var failed []error
 	folders := make(map[string]bool)
 	for _, name := range names {
-		done, err := b.renew(ctx, name)
+		done, err := b.renew(ctx, name, fits)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("settling blob %s: %w", name, err))
 		}
@@ -66,7 +67,7 @@ func (b *Blobs) unsettled(ctx context.Context) (names []string, err error) {
 }
 
 // renew puts a copy in the place of a blob; not of one that is removed meanwhile.
-func (b *Blobs) renew(ctx context.Context, name string) (done bool, err error) {
+func (b *Blobs) renew(ctx context.Context, name string, fits func(int64) error) (done bool, err error) {
 	from, err := b.openFile(place(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -75,6 +76,11 @@ func (b *Blobs) renew(ctx context.Context, name string) (done bool, err error) {
 		return false, err
 	}
 	defer from.Close()
+	if fits != nil {
+		if err := fits(from.size); err != nil {
+			return false, err
+		}
+	}
 	temp := path.Join(tmp, rand.Text())
 	defer b.root.Remove(temp) // unless it has the name
 	if err := b.copyTo(ctx, temp, from); err != nil {

@@ -3,6 +3,7 @@ package dir
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -36,7 +37,7 @@ func (c *calendar) open(t testing.TB, folder string) *Blobs {
 
 func settle(t testing.TB, b *Blobs, want int) {
 	t.Helper()
-	if n, err := b.Settle(t.Context()); n != want || err != nil {
+	if n, err := b.Settle(t.Context(), nil); n != want || err != nil {
 		t.Fatalf("%d blobs were settled, want %d: %v", n, want, err)
 	}
 }
@@ -116,7 +117,7 @@ func TestSettleBringsNoBlobBackThatIsRemovedMeanwhile(t *testing.T) {
 			}
 		}
 	})
-	if _, err := b.Settle(t.Context()); err != nil {
+	if _, err := b.Settle(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
 	wg.Wait()
@@ -133,10 +134,20 @@ func TestSettleThatIsGivenUpGoesOnAtTheNextCall(t *testing.T) {
 	days.next()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if n, err := b.Settle(ctx); n != 0 || err == nil {
+	if n, err := b.Settle(ctx, nil); n != 0 || err == nil {
 		t.Errorf("%d blobs are settled: %v", n, err)
 	}
-	settle(t, b, 2)
+	noRoom := errors.New("no room")
+	n, err := b.Settle(t.Context(), func(size int64) error {
+		if size == int64(len(content(2))) {
+			return noRoom
+		}
+		return nil
+	})
+	if n != 1 || !errors.Is(err, noRoom) {
+		t.Errorf("%d blobs are settled, though there is no room for one: %v", n, err)
+	}
+	settle(t, b, 1)
 }
 
 // settleEnv names the folder in which the test binary, run again, settles.
@@ -204,7 +215,7 @@ func settleForEver(t *testing.T, folder string) {
 		}
 		days.next()
 		once.Do(func() { fmt.Println("settling") })
-		if n, err := b.Settle(t.Context()); n == 0 || err != nil {
+		if n, err := b.Settle(t.Context(), nil); n == 0 || err != nil {
 			fmt.Println(n, err)
 			os.Exit(1)
 		}
