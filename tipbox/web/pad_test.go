@@ -23,17 +23,15 @@ import (
 // usual is how long answers are, in bytes on the line, with their heads.
 const usual = 32 << 10
 
-// lengths are those of the states that are longer. "" stands for the usual.
+// lengths are those of the states of webtest that are of another.
 var lengths = map[string]int{
-	"tip: too long":                        2 * usual,
-	"tip: a file to be chosen again":       2 * usual,
-	"message: a file to be chosen again":   2 * usual,
-	"claims for a tool":                    2 * usual,
-	"healthz":                              bare,
-	"robots":                               bare,
-	"whom to tell of a fault":              bare,
-	"thread, answered at length":           2 * usual,
-	"thread, answered at length, and more": 8 * usual,
+	"tip: too long":                      2 * usual,
+	"tip: a file to be chosen again":     2 * usual,
+	"message: a file to be chosen again": 2 * usual,
+	"claims for a tool":                  2 * usual,
+	"healthz":                            bare,
+	"robots":                             bare,
+	"whom to tell of a fault":            bare,
 }
 
 // bare is the length of what no source has to do with: it is not padded.
@@ -127,22 +125,18 @@ func (l *line) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(page)
 }
 
-// checkLength finds answers of another length than the table says, or that come in
+// checkLength finds answers of another length than they must have, or that come in
 // other pieces than all of that length do.
-func (l *line) checkLength(f faults, s *webtest.State) {
+func (l *line) checkLength(f faults, s *webtest.State, want int) {
 	writes, sum := l.came[s.Asked], 0
 	for _, n := range writes {
 		sum += n
 	}
-	want, listed := lengths[s.Name]
-	switch {
-	case listed && want == bare:
+	if want == bare {
 		if sum > usual/4 {
 			f.add(s, "%s has %d bytes", s.Name, sum)
 		}
 		return
-	case !listed:
-		want = usual
 	}
 	if s.Header.Get("Connection") == "close" {
 		want += len("Connection: close\r\n")
@@ -163,23 +157,23 @@ func TestAThreadIsAsLongAsItsClassHoweverLongTheAnswers(t *testing.T) {
 	words := s.tip(t, secret).words(t)
 	l := newLine(t, s)
 	f := make(faults)
-	look := func(name string) {
+	look := func(name string, want int) {
 		t.Helper()
 		r := s.codeForm(t, words).request()
 		answer := httptest.NewRecorder()
 		l.ServeHTTP(answer, r)
-		l.checkLength(f, &webtest.State{Name: name, Asked: r, Status: answer.Code, Header: answer.Header(), Body: answer.Body.Bytes()})
+		l.checkLength(f, &webtest.State{Name: name, Asked: r, Status: answer.Code, Header: answer.Header(), Body: answer.Body.Bytes()}, want)
 	}
 	tip := s.Inbox("bob")[0].Tip
-	look("empty")
+	look("empty", usual)
 	for range 5 {
 		s.Reply("bob", tip, strings.Repeat("We would like to know more. ", 100))
-		look("of several answers")
+		look("of several answers", usual)
 	}
 	s.Reply("bob", tip, strings.Repeat("x", 20_000))
-	look("thread, answered at length")
+	look("of a long answer", 2*usual)
 	s.Reply("bob", tip, strings.Repeat("<", tipbox.MaxText))
-	look("thread, answered at length, and more")
+	look("of the longest answer", 8*usual)
 	f.report(t)
 }
 

@@ -157,10 +157,21 @@ func TestEveryStateOfEveryPage(t *testing.T) {
 	}, languages...)
 	t.Run("is as long as the others", func(t *testing.T) {
 		f := make(faults)
+		seen := make(map[string]bool)
 		for _, s := range walk {
-			lines[s.Asked].checkLength(f, s)
+			want, listed := lengths[s.Name]
+			if !listed {
+				want = usual
+			}
+			lines[s.Asked].checkLength(f, s, want)
+			seen[s.Name] = true
 		}
 		f.report(t)
+		for name := range lengths {
+			if !seen[name] {
+				t.Errorf("there is no state %q", name)
+			}
+		}
 	})
 	walk = slices.DeleteFunc(walk, func(s *webtest.State) bool { return !s.IsPage() })
 	pages := make(map[*webtest.State]*node)
