@@ -21,11 +21,11 @@ import (
 // compressed to be shorter: it would be padded again, and how much shorter it
 // becomes tells how alike its parts are.
 //
-// Each answer is one write, so that segments and TLS records tell nothing either. It
-// takes HTTP/1.1 from end to end: HTTP/2 writes the same head at another length the
-// second time, and a proxy must not compress. When net/http ends a connection that it
-// cannot use again, it says so in a line that is not counted; whoever watches sees the
-// end by itself.
+// Answers of one length are also written in the same pieces, so that segments and TLS
+// records tell nothing either. It takes HTTP/1.1 from end to end: HTTP/2 writes the
+// same head at another length the second time, and a proxy must not compress. When
+// net/http ends a connection that it cannot use again, it says so in a line that is not
+// counted; whoever watches sees the end by itself.
 const shortest = 32 << 10
 
 // class is the length of an answer that needs n bytes.
@@ -53,13 +53,8 @@ func padded(status int, head http.Header, n int) int {
 // spaces are what answers are filled up with.
 var spaces = strings.Repeat(" ", shortest)
 
-// fill appends n spaces.
-func fill(b []byte, n int) []byte {
-	for ; n > len(spaces); n -= len(spaces) {
-		b = append(b, spaces...)
-	}
-	return append(b, spaces[:n]...)
-}
+// fill appends n spaces, shortest at most.
+func fill(b []byte, n int) []byte { return append(b, spaces[:n]...) }
 
 // send sends an answer, padded.
 func (s *site) send(w http.ResponseWriter, status int, contentType string, body []byte) error {
@@ -69,9 +64,7 @@ func (s *site) send(w http.ResponseWriter, status int, contentType string, body 
 		begin, end = "<!--", "-->\n"
 	}
 	length := padded(status, w.Header(), len(body)+len(begin)+len(end))
-	body = append(body, begin...)
-	body = append(fill(body, length-len(end)-len(body)), end...)
-	return s.sendBare(w, status, contentType, body)
+	return s.write(w, status, append(body, begin...), length, end)
 }
 
 // sendFile sends what a browser is to save. One that takes no compression finds
@@ -84,7 +77,8 @@ func (s *site) sendFile(w http.ResponseWriter, r *http.Request, name, text strin
 		bare := len(stored(text, 0))
 		extra := padded(http.StatusOK, w.Header(), bare) - bare
 		if extra <= maxExtra {
-			return s.sendBare(w, http.StatusOK, plainType, stored(text, extra))
+			body := stored(text, extra)
+			return s.write(w, http.StatusOK, body, len(body), "")
 		}
 		w.Header().Del("Content-Encoding")
 	}
@@ -126,10 +120,29 @@ func takesGzip(accept string) bool {
 
 // sendBare sends an answer as it is: one that no source has to do with.
 func (s *site) sendBare(w http.ResponseWriter, status int, contentType string, body []byte) error {
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	return s.write(w, status, body, len(body), "")
+}
+
+// write sends a body, filled up to a length with spaces that the end follows. Its first
+// piece makes whole ones of those that follow, with the head.
+func (s *site) write(w http.ResponseWriter, status int, body []byte, length int, end string) error {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+	w.Header().Set("Content-Length", strconv.Itoa(length))
 	w.WriteHeader(status)
-	w.Write(body) // an error here is a client that went away
+	for at, n := 0, length%shortest; at < length; at, n = at+n, shortest {
+		var piece []byte
+		switch to := at + n; {
+		case to <= len(body):
+			piece = body[at:to]
+		case to < length:
+			piece = fill(body[min(at, len(body)):], to-max(at, len(body)))
+		default:
+			piece = append(fill(body[min(at, len(body)):], to-max(at, len(body))-len(end)), end...)
+		}
+		if _, err := w.Write(piece); err != nil {
+			return nil // a client that went away
+		}
+	}
 	return nil
 }
