@@ -137,6 +137,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 		go certs.keep(watch, a.log)
 	}
 	go f.retain(watch, a)
+	go f.hideTimes(watch)
 	go f.observer.observe(watch, a, f.location)
 	defer f.serveNotices(watch, a)()
 	select {

@@ -12,6 +12,7 @@
 //   - Attachments stream from the socket into the service; no part of a request
 //     touches the disk in the clear.
 //   - Unknown, expired and erased receipt codes get the same page.
+//   - All that a source is answered is of a few lengths: see pad.go.
 package web
 
 import (
@@ -46,7 +47,6 @@ type site struct {
 	heavies heavies
 	look    *Look
 	onion   string
-	zip     zipper
 	*embedded
 }
 
@@ -111,7 +111,7 @@ func (s *site) routes() *mux.Router {
 
 // fixedRoutes are those of the program, whatever the site has besides.
 func (s *site) fixedRoutes() *mux.Router {
-	r := mux.NewRouter()
+	r := mux.NewRouter().SkipClean(true) // no redirects
 	s.homeRoutes(r)
 	s.rewardRoutes(r)
 	s.tipRoutes(r)
@@ -122,7 +122,7 @@ func (s *site) fixedRoutes() *mux.Router {
 	s.claimRoutes(r)
 	s.robotRoutes(r)
 	r.Handle("/healthz", s.handle(func(w http.ResponseWriter, r *http.Request) error {
-		return s.send(w, http.StatusOK, plainType, []byte("ok\n"))
+		return s.sendBare(w, http.StatusOK, plainType, []byte("ok\n"))
 	})).Methods("GET", "HEAD")
 	return r
 }
