@@ -116,3 +116,38 @@ func TestClosedGuestsLeaveTheCrowd(t *testing.T) {
 		out.Close()
 	}
 }
+
+// TestACrowdIsOneByWhateverDoor has who comes by another listener be counted too.
+func TestACrowdIsOneByWhateverDoor(t *testing.T) {
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l
+	}
+	front := newCrowd(listen(), 1)
+	side := &door{listen(), front}
+	var before net.Conn
+	for _, by := range []net.Listener{front, side, side, front} {
+		conn, err := net.Dial("tcp", by.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		if _, err := by.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		if before != nil {
+			before.SetDeadline(time.Now().Add(5 * time.Second))
+			if _, err := before.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("who was there before is not sent away: %v", err)
+			}
+		}
+		if n := front.count(); n != 1 {
+			t.Errorf("%d are in it, and there is room for 1", n)
+		}
+		before = conn
+	}
+}

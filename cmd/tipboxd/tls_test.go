@@ -370,7 +370,7 @@ func TestPagesAreServedOverTLSBesideTheOthers(t *testing.T) {
 	}
 	secure, plain := addressAfter(`msg="serving over TLS" sources=`), addressAfter("msg=serving sources=")
 
-	tickets := new(ticketCount)
+	tickets, length := new(ticketCount), int64(0)
 	for range 2 {
 		resp, err := visit(t, secure, pair.cert, tickets)
 		if err != nil {
@@ -379,6 +379,7 @@ func TestPagesAreServedOverTLSBesideTheOthers(t *testing.T) {
 		if resp.StatusCode != http.StatusOK || resp.Header.Get("Strict-Transport-Security") != strictTransport || resp.TLS.DidResume || resp.ProtoMajor != 1 {
 			t.Errorf("%+v", resp)
 		}
+		length = resp.ContentLength + int64(len("Strict-Transport-Security: "+strictTransport+"\r\n"))
 	}
 	if tickets.given > 0 {
 		t.Errorf("%d tickets are given, by which visits can be told to be of one person", tickets.given)
@@ -388,6 +389,9 @@ func TestPagesAreServedOverTLSBesideTheOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
+	if resp.ContentLength != length {
+		t.Errorf("with its head, a page is %d bytes longer over TLS", length-resp.ContentLength)
+	}
 	if v := resp.Header.Values("Strict-Transport-Security"); v != nil {
 		t.Errorf("without TLS there is Strict-Transport-Security: %q", v)
 	}
