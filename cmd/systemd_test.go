@@ -219,9 +219,9 @@ func TestWrongSocketsAreNamed(t *testing.T) {
 		sockets []passedSocket
 		says    string
 	}{
-		"the unit's own name":     {[]passedSocket{good, unnamed}, `there is no use for one named "tipboxd-sources.socket": set FileDescriptorName=sources or desk`},
+		"the unit's own name":     {[]passedSocket{good, unnamed}, `there is no use for one named "tipboxd-sources.socket": set FileDescriptorName=sources, desk or tls`},
 		"the same name twice":     {[]passedSocket{good, good}, "two sockets are named sources"},
-		"no name":                 {[]passedSocket{{"", good.file}}, "there is no use for one named \"LISTEN_FD_3\": set FileDescriptorName=sources or desk"},
+		"no name":                 {[]passedSocket{{"", good.file}}, "there is no use for one named \"LISTEN_FD_3\": set FileDescriptorName=sources, desk or tls"},
 		"of datagrams":            {[]passedSocket{{"desk", fileOf(t, datagram)}}, "desk is none to accept connections on"},
 		"a connection":            {[]passedSocket{{"desk", connected}}, "desk is none to accept connections on"},
 		"no socket":               {[]passedSocket{{"desk", plain}}, "desk is none to accept connections on"},
