@@ -39,7 +39,13 @@ const officeChannel = "bribery"
 // init" and a roster of so many investigators.
 func newOffice(t testing.TB, dir string, readers int) *office {
 	t.Helper()
-	o := &office{dir: dir, sources: testAddress(t), desk: testAddress(t), memberDir: t.TempDir()}
+	return newOfficeAt(t, dir, readers, testAddress(t), testAddress(t))
+}
+
+// newOfficeAt is one whose server listens there: host:port, or unix: and a path.
+func newOfficeAt(t testing.TB, dir string, readers int, sources, members string) *office {
+	t.Helper()
+	o := &office{dir: dir, sources: sources, desk: members, memberDir: t.TempDir()}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

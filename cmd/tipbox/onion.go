@@ -125,6 +125,9 @@ func (a *app) deskProxy(cfg desk.HomeConfig) (*proxy, error) {
 
 // checkDesk checks the desk's address of a join.
 func checkDesk(address string) error {
+	if path, socket := strings.CutPrefix(address, "unix:"); socket && filepath.IsAbs(path) {
+		return nil
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" || port == "" {
 		return usageError{fmt.Errorf("--desk %q is not HOST:PORT, such as tips.example.org:8081", address)}

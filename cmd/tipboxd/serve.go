@@ -41,8 +41,8 @@ func (c *serveCmd) Run(a *app) error {
 		return err
 	}
 	defer f.Close()
-	return a.serve(f, c.RequireConfinement, f.config.Listen, f.config.Desk, func(sources, members net.Addr) error {
-		a.log.Info("serving", "sources", sources.String(), "desk", members.String())
+	return a.serve(f, c.RequireConfinement, f.config.addresses(), func(at listenAddresses) error {
+		a.log.Info("serving", "sources", at.Sources, "desk", at.Desk)
 		return nil
 	})
 }
@@ -53,8 +53,9 @@ const (
 )
 
 // serve serves the folder until the context ends. Ready is called once both
-// listeners accept. Required says that it must be shut in whole for that.
-func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready func(sources, members net.Addr) error) error {
+// listeners accept, with where they do. Required says that it must be shut in
+// whole for that.
+func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(listenAddresses) error) error {
 	if err := f.fit(f.service.Roster()); err != nil {
 		return err
 	}
@@ -78,16 +79,17 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	if err != nil {
 		return err
 	}
-	sources, err := net.Listen("tcp", listen)
+	sources, err := listenAt(at.Sources)
 	if err != nil {
 		return err
 	}
 	defer sources.Close()
-	members, err := net.Listen("tcp", deskAddr)
+	members, err := listenAt(at.Desk)
 	if err != nil {
 		return err
 	}
 	defer members.Close()
+	f.listens = listenAddresses{addressOf(sources), addressOf(members)}
 	most := maxConnections()
 	f.sources, f.members = newCrowd(sources, most), newCrowd(members, most/4)
 	process, forget := thisProcess()
@@ -109,7 +111,7 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	for i, l := range []net.Listener{f.sources, tls.NewListener(f.members, config)} {
 		go func() { failed <- servers[i].Serve(l) }()
 	}
-	if err := ready(sources.Addr(), members.Addr()); err != nil {
+	if err := ready(f.listens); err != nil {
 		return err
 	}
 	watch, stopWatching := context.WithCancel(a.ctx)
