@@ -48,7 +48,7 @@ const (
 // needTor skips the test where the network cannot be had.
 func needTor(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"tor", "tor-gencert", "unshare"} {
+	for _, name := range []string{torProgram(), "tor-gencert", "unshare"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skip("it takes Debian's tor and util-linux: ", err)
 		}
@@ -56,6 +56,14 @@ func needTor(t *testing.T) {
 	if out, err := exec.Command("unshare", append(torNamespace, "true")...).CombinedOutput(); err != nil {
 		t.Skipf("it takes namespaces of users and networks: %v: %s", err, out)
 	}
+}
+
+// torProgram is tor, which Debian puts where not everybody looks for programs.
+func torProgram() string {
+	if path, err := exec.LookPath("tor"); err == nil {
+		return path
+	}
+	return "/usr/sbin/tor"
 }
 
 // torNamespace are the arguments of unshare: for root as for anybody, and such that
@@ -163,17 +171,23 @@ func (n *torNet) loopbackSocks(t *testing.T, client string) (address string) {
 // reload has a tor read its torrc and keys again, as "systemctl reload tor" does.
 func (n *torNet) reload(t *testing.T, name string) {
 	t.Helper()
-	conn, err := net.Dial("unix", filepath.Join(n.dir, name, "control"))
+	if answer, err := torControl(n.dir, name, "SIGNAL RELOAD"); err != nil || !strings.HasPrefix(answer, "250 OK") {
+		t.Fatalf("reloading %s: %v: %s", name, err, answer)
+	}
+}
+
+// torControl gives a tor a command, and returns what it answers.
+func torControl(dir, name, command string) (answer string, err error) {
+	conn, err := net.Dial("unix", filepath.Join(dir, name, "control"))
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	fmt.Fprint(conn, "AUTHENTICATE\r\nSIGNAL RELOAD\r\nQUIT\r\n")
-	answer, err := io.ReadAll(conn)
-	if err != nil || strings.Count(string(answer), "250 ") != 3 {
-		t.Fatalf("reloading %s: %v: %s", name, err, answer)
-	}
+	fmt.Fprintf(conn, "AUTHENTICATE\r\n%s\r\nQUIT\r\n", command)
+	all, err := io.ReadAll(conn)
+	answer = strings.TrimPrefix(string(all), "250 OK\r\n")
+	return strings.TrimSuffix(answer, "250 closing connection\r\n"), err
 }
 
 // What follows runs inside.
@@ -216,9 +230,19 @@ func runTorNet(t *testing.T, dir string) {
 	for name, lines := range plan.Clients {
 		n.write(name, "SocksPort unix:"+filepath.Join(dir, name, "socks")+" ExtendedErrors\n"+lines)
 	}
-	n.wait("settings", func() bool { return true })
-	// The first vote comes five seconds from now: it then lists every relay.
-	offset := (time.Now().Unix() + 5 + torVoteDelay + torDistDelay) % torVotingInterval
+	var keys sync.WaitGroup
+	for _, name := range relays {
+		keys.Go(func() {
+			n.run("", torProgram(), "--defaults-torrc", "/dev/null", "-f", n.torrc(name), "--list-fingerprint", "--hush")
+		})
+	}
+	keys.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	n.wait("keys", func() bool { return true })
+	// The first vote comes some seconds from now: it then lists every relay.
+	offset := (time.Now().Unix() + 5 + torVoteDelay + torDistDelay) % torFirstInterval
 	for i := range torAuthorities {
 		n.append(torAuthority(i), fmt.Sprintf("TestingV3AuthVotingStartOffset %d\n", offset))
 	}
@@ -230,15 +254,15 @@ func runTorNet(t *testing.T, dir string) {
 		n.hup(name) // resets the back-off of their downloads
 	}
 	for _, name := range relays {
-		n.boot(name, "enough_dirinfo")
+		n.nudge(name, "descriptors", n.knowsAll)
 	}
 	n.start("service")
 	for name := range plan.Clients {
 		n.start(name)
 	}
-	n.boot("service", torBooted)
+	n.nudge("service", torBooted, n.booted)
 	for name := range plan.Clients {
-		n.boot(name, torBooted)
+		n.nudge(name, torBooted, n.booted)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "up"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -271,7 +295,8 @@ const (
 	torORPort  = 5100 // and up
 	torDirPort = 7100 // of authorities, and up
 
-	torVotingInterval, torVoteDelay, torDistDelay = 20, 2, 2 // seconds
+	// Seconds. Who misses the first vote does not wait long for the next.
+	torFirstInterval, torVotingInterval, torVoteDelay, torDistDelay = 10, 20, 2, 2
 
 	torBooted = "Bootstrapped 100%"
 )
@@ -295,7 +320,7 @@ func (n *torInside) makeAuthorities() {
 			certificate := filepath.Join(keys, "authority_certificate")
 			n.run("pass\n", "tor-gencert", "--create-identity-key", "-m", "12", "-a", address, "--passphrase-fd", "0",
 				"-i", filepath.Join(keys, "authority_identity_key"), "-s", filepath.Join(keys, "authority_signing_key"), "-c", certificate)
-			n.run("", "tor", "--defaults-torrc", "/dev/null", "-f", "/dev/null", "--ignore-missing-torrc", "--DisableNetwork", "1", "--TestingTorNetwork", "1",
+			n.run("", torProgram(), "--defaults-torrc", "/dev/null", "-f", "/dev/null", "--ignore-missing-torrc", "--DisableNetwork", "1", "--TestingTorNetwork", "1",
 				"--DirAuthority", "dummy 127.0.0.1:1 "+strings.Repeat("F", 40), "--DataDirectory", dir, "--Nickname", name, "--ORPort", "1", "--SocksPort", "0",
 				"--list-fingerprint", "--hush")
 			v3 := n.find(certificate, `(?m)^fingerprint ([0-9A-F]{40})$`)
@@ -351,7 +376,7 @@ KISTSchedRunInterval 1 msec
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.run("", "tor", "--defaults-torrc", "/dev/null", "-f", n.torrc(name), "--verify-config", "--hush")
+	n.run("", torProgram(), "--defaults-torrc", "/dev/null", "-f", n.torrc(name), "--verify-config", "--hush")
 	if n.t.Failed() {
 		n.t.FailNow()
 	}
@@ -390,14 +415,14 @@ TestingDirAuthVoteHSDir *
 V3AuthVotingInterval %[1]d
 V3AuthVoteDelay %[2]d
 V3AuthDistDelay %[3]d
-TestingV3AuthInitialVotingInterval %[1]d
+TestingV3AuthInitialVotingInterval %[4]d
 TestingV3AuthInitialVoteDelay %[2]d
 TestingV3AuthInitialDistDelay %[3]d
 ConsensusParams cc_cwnd_min=1000 cc_cwnd_init=1000
-`, torVotingInterval, torVoteDelay, torDistDelay)
+`, torVotingInterval, torVoteDelay, torDistDelay, torFirstInterval)
 
 func (n *torInside) start(name string) {
-	cmd := exec.Command("tor", "--defaults-torrc", "/dev/null", "-f", n.torrc(name), "--hush")
+	cmd := exec.Command(torProgram(), "--defaults-torrc", "/dev/null", "-f", n.torrc(name), "--hush")
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
@@ -433,13 +458,11 @@ func (n *torInside) listed() (relays int) {
 	return relays
 }
 
-// boot waits until a tor has logged something, and resets its back-off now and then.
-func (n *torInside) boot(name, logged string) {
-	path := filepath.Join(n.dir, name, "notice.log")
+// nudge waits until a tor has something, and resets its back-off now and then.
+func (n *torInside) nudge(name, what string, has func(name string) bool) {
 	next := time.Now().Add(5 * time.Second)
-	n.wait(name+" with "+logged, func() bool {
-		log, err := os.ReadFile(path)
-		if err == nil && strings.Contains(string(log), logged) {
+	n.wait(name+": "+what, func() bool {
+		if has(name) {
 			return true
 		}
 		if time.Now().After(next) {
@@ -448,4 +471,15 @@ func (n *torInside) boot(name, logged string) {
 		}
 		return false
 	})
+}
+
+func (n *torInside) booted(name string) bool {
+	log, err := os.ReadFile(filepath.Join(n.dir, name, "notice.log"))
+	return err == nil && strings.Contains(string(log), torBooted)
+}
+
+// knowsAll reports whether a relay can tell clients of every relay.
+func (n *torInside) knowsAll(name string) bool {
+	answer, err := torControl(n.dir, name, "GETINFO md/all")
+	return err == nil && strings.Count(answer, "\nonion-key") == torAuthorities+torRelays
 }
