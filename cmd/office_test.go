@@ -206,9 +206,15 @@ type serving struct {
 // launch starts the server and waits for nothing. It is ended with the test.
 func (o *office) launch(t testing.TB, env ...string) *serving {
 	t.Helper()
-	s := &serving{output: new(output), ended: make(chan struct{})}
-	s.cmd = exec.Command(program("tipboxd"), "serve", o.dir)
-	s.cmd.Env = append(os.Environ(), env...)
+	cmd := exec.Command(program("tipboxd"), "serve", o.dir)
+	cmd.Env = append(os.Environ(), env...)
+	return begin(t, cmd)
+}
+
+// begin starts a command that becomes a server.
+func begin(t testing.TB, cmd *exec.Cmd) *serving {
+	t.Helper()
+	s := &serving{cmd: cmd, output: new(output), ended: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

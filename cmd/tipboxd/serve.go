@@ -16,6 +16,7 @@ import (
 	_ "time/tzdata" // the organisation's days, also on a machine without zones
 
 	"tipbox/crypto/roster"
+	"tipbox/tipbox"
 	"tipbox/tipbox/desk"
 	"tipbox/tipbox/web"
 )
@@ -30,7 +31,9 @@ func (*serveCmd) Help() string {
 		"It stops on an interrupt, after what is being received has come in, or half a minute. A newer roster.note is taken up while it runs.\n\n" +
 		"From the first request on it can open no file but those of its folder and those that tipbox.toml names, start no program, " +
 		"and begin no connection but those of [notify]. It says what this machine cannot do of that, and goes on; " +
-		"with --require-confinement it does not start."
+		"with --require-confinement it does not start.\n\n" +
+		"Started by systemd, it serves on the sockets that are passed with the names sources and desk, in the place of listen and desk in tipbox.toml, " +
+		"and says when it is ready (Type=notify) and that it is alive (WatchdogSec=)."
 }
 
 func (c *serveCmd) Run(a *app) error {
@@ -79,19 +82,18 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	if err != nil {
 		return err
 	}
-	sources, err := listenAt(at.Sources)
+	sources, members, err := at.listen()
 	if err != nil {
 		return err
 	}
 	defer sources.Close()
-	members, err := listenAt(at.Desk)
-	if err != nil {
-		return err
-	}
 	defer members.Close()
+	systemd := findSupervisor(a.log)
+	defer systemd.watch(f.alive)()
 	f.listens = listenAddresses{addressOf(sources), addressOf(members)}
 	most := maxConnections()
 	f.sources, f.members = newCrowd(sources, most), newCrowd(members, most/4)
+	f.prober = newProber()
 	process, forget := thisProcess()
 	defer forget()
 	f.observer = &observer{service: f.service, since: f.service.Today(), process: process}
@@ -106,7 +108,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	if err := a.shutIn(f, required); err != nil {
 		return err
 	}
-	servers := []*http.Server{newServer(pages), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
+	servers := []*http.Server{newServer(f.prober.before(pages)), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
 	failed := make(chan error, len(servers))
 	for i, l := range []net.Listener{f.sources, tls.NewListener(f.members, config)} {
 		go func() { failed <- servers[i].Serve(l) }()
@@ -114,6 +116,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	if err := ready(f.listens); err != nil {
 		return err
 	}
+	systemd.ready()
 	watch, stopWatching := context.WithCancel(a.ctx)
 	defer stopWatching()
 	go f.watchRoster(watch, a)
@@ -124,11 +127,18 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	case err = <-failed:
 	case <-a.ctx.Done():
 		a.log.Info("stopping")
+		systemd.stopping()
 	}
 	err = errors.Join(err, shutdown(servers))
 	if err := f.service.FlushVisits(context.WithoutCancel(a.ctx), true); err != nil {
 		a.log.Error("on which day codes were used is not written", "error", err)
 	}
+	return err
+}
+
+// alive reports why the server could serve nobody.
+func (f *folder) alive(ctx context.Context) error {
+	_, err := tipbox.StoreFormat(ctx, f.db)
 	return err
 }
 
