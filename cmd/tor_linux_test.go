@@ -38,7 +38,9 @@ func TestTor(t *testing.T) {
 	needTor(t)
 	s := newTorStory(t)
 	t.Run("a source sends 50 MiB and comes back", s.source)
+	t.Run("the operator sees that it leads here", s.operator)
 	t.Run("the desk is there for tors that have a key", s.desk)
+	t.Run("a source asks for awards", s.claim)
 	t.Run("a browser without scripts", s.browser)
 	if *torRounds > 0 {
 		t.Run("medians", s.medians)
@@ -73,40 +75,55 @@ func newTorStory(t *testing.T) *torStory {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &torStory{dir: dir, home: filepath.Join(dir, "home")}
-	sockets := map[string]string{"sources": "unix:" + filepath.Join(dir, "sources.sock"), "desk": "unix:" + filepath.Join(dir, "desk.sock")}
-	s.office = newOfficeAt(t, filepath.Join(dir, "srv"), 1, sockets["sources"], sockets["desk"])
+	s.office = newOfficeAt(t, filepath.Join(dir, "srv"), 1, "unix:"+filepath.Join(dir, "run", "sources.sock"), "unix:"+filepath.Join(dir, "run", "desk.sock"))
 	key := s.office.readers[0]
 	s.write(t, filepath.Join(s.home, "member.key"), key.Reveal())
 	s.write(t, filepath.Join(dir, "roster.note"), string(s.office.signed))
 
 	// Tor wants its folders for itself. The operator enters the member's line.
 	line, _ := s.tipbox(t, s.home, "keygen", "--onion")
-	s.write(t, filepath.Join(dir, "service", "desk", "authorized_clients", key.Name()+".auth"), line)
-	s.write(t, filepath.Join(dir, "keys", "none.txt"), "")
+	s.write(t, filepath.Join(dir, "service", "tipbox-desk", "authorized_clients", key.Name()+".auth"), line)
+	s.mkdir(t, filepath.Join(dir, "keys"))
+	s.mkdir(t, filepath.Join(dir, "run"))
 	s.net = startTorNet(t, dir, torPlan{
-		Service: fmt.Sprintf("HiddenServiceDir %[1]s/service/sources\nHiddenServicePort 80 %[2]s\nHiddenServicePoWDefensesEnabled 1\n"+
-			"HiddenServiceDir %[1]s/service/desk\nHiddenServicePort 443 %[3]s\n", dir, sockets["sources"], sockets["desk"]),
+		Service: s.torrc(t),
 		Clients: map[string]string{
 			// What comes from here comes from that address.
 			"source": "OutboundBindAddress " + sourceAddress + "\n",
 			"member": fmt.Sprintf("ClientOnionAuthDir %[1]s/keys\nSocksPort unix:%[1]s/member/plain\n", dir),
 		},
 	})
-	s.sources, s.members = s.net.onion(t, "sources"), s.net.onion(t, "desk")
+	s.sources, s.members = s.net.onion(t, "tipbox-sources"), s.net.onion(t, "tipbox-desk")
 	s.sourceSocks, s.memberSocks = s.net.loopbackSocks(t, "source"), s.net.loopbackSocks(t, "member")
+	s.onion(t, "--save", "--no-check")
 	s.server = s.office.serve(t)
 	t.Logf("the network was up in %.1f s\n%s", s.net.upIn.Seconds(), s.net.output.Bytes())
 	return s
 }
 
+// torrc is the one that operators copy, with our paths.
+func (s *torStory) torrc(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("tipboxd/deploy/tor/torrc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := strings.NewReplacer("/var/lib/tor/", s.dir+"/service/", "/run/tipbox/", s.dir+"/run/", "Log notice syslog\n", "")
+	return paths.Replace(string(text))
+}
+
 // write writes a file for its owner only, and the folders above it.
 func (s *torStory) write(t *testing.T, path, text string) {
 	t.Helper()
-	err := os.MkdirAll(filepath.Dir(path), 0o700)
-	if err == nil {
-		err = os.WriteFile(path, []byte(text), 0o600)
+	s.mkdir(t, filepath.Dir(path))
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if err != nil {
+}
+
+func (s *torStory) mkdir(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -213,6 +230,34 @@ func (s *torStory) source(t *testing.T) {
 	}
 }
 
+// onion runs "tipboxd onion".
+func (s *torStory) onion(t *testing.T, args ...string) (stdout string) {
+	t.Helper()
+	cmd := exec.Command(program("tipboxd"), append([]string{"onion", s.office.dir, "--hostname", filepath.Join(s.net.dir, "service", "tipbox-sources", "hostname"),
+		"--socks", s.sourceSocks, "--control", filepath.Join(s.net.dir, "source", "control"), "--wait", torPatience.String()}, args...)...)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s%s", err, out, &errs)
+	}
+	return string(out)
+}
+
+func (s *torStory) operator(t *testing.T) {
+	url := "http://" + s.sources + "/"
+	if got, want := s.onion(t), url+"\nOnion-Location: "+url+"\n"; got != want {
+		t.Errorf("it prints %q, not %q", got, want)
+	}
+	// The defence by work is on for sources, as tor has it.
+	options, err := torControl(s.net.dir, "service", "GETCONF HiddenServiceOptions")
+	_, sources, _ := strings.Cut(options, "tipbox-sources")
+	sources, members, _ := strings.Cut(sources, "tipbox-desk")
+	if err != nil || !strings.Contains(sources, "HiddenServicePoWDefensesEnabled=1") || !strings.Contains(members, "desk.sock") {
+		t.Errorf("tor's settings are %s, %v", options, err)
+	}
+}
+
 // send sends the tip with its file.
 func (s *torStory) send(t *testing.T, form string) (receipt string, took time.Duration) {
 	t.Helper()
@@ -301,6 +346,22 @@ func (s *torStory) desk(t *testing.T) {
 	if text, _ := s.tipbox(t, s.home, "read", s.tip); !strings.Contains(text, "The canteen's. "+canary) {
 		t.Errorf("after the follow-up it reads %s", text)
 	}
+}
+
+// claim asks for awards with the receipt, of which there are none.
+func (s *torStory) claim(t *testing.T) {
+	code := filepath.Join(s.dir, "code")
+	s.write(t, code, s.words+"\n")
+	patiently(t, "the claim", func() error {
+		_, stderr, err := s.try(filepath.Join(s.dir, "none"), "claim", "--site", "http://"+s.sources, "--root", s.office.root.Verifier(), "--code-file", code, "--socks", s.net.socks("source"))
+		if err == nil && !strings.HasPrefix(stderr, "There is no award for this thread") {
+			t.Errorf("it says %s", stderr)
+		}
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, stderr)
+		}
+		return err
+	})
 }
 
 func sum(t *testing.T, r io.Reader) string {
