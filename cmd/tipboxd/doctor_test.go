@@ -228,6 +228,14 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 		{"sources' pages in the office's network", "addresses", levelWarning, "without TLS", func(t *testing.T, dir string, _ *machine) {
 			reset(t, dir, func(c *config) { c.Listen = "192.168.1.2:80" })
 		}},
+		{"a socket's folder that is not there", "addresses", levelError, "the server does not start", func(t *testing.T, dir string, _ *machine) {
+			reset(t, dir, func(c *config) { c.Listen = "unix:" + dir + "/none/s" })
+		}},
+		{"a socket where others put theirs", "addresses", levelError, "answer in the server's place", func(t *testing.T, dir string, _ *machine) {
+			open := t.TempDir()
+			chmod(t, open, ".", 0o777|fs.ModeSticky)
+			reset(t, dir, func(c *config) { c.Desk = "unix:" + open + "/s" })
+		}},
 		{"a desk for everybody", "addresses", levelWarning, "the desk listens on all addresses", func(t *testing.T, dir string, _ *machine) {
 			reset(t, dir, func(c *config) { c.Desk = ":8081" })
 		}},
@@ -633,6 +641,30 @@ func TestDoctorAsksTor(t *testing.T) {
 	found := examine(t.Context(), dir, m)
 	if !slices.ContainsFunc(found, func(f finding) bool { return f.Check == "tor" && f.Do == "begin with what bars tor's way" }) {
 		t.Errorf("barred: %+v", found)
+	}
+}
+
+// TestOneUserOfTorsIsEnough has a machine with two tors, of which one may connect.
+func TestOneUserOfTorsIsEnough(t *testing.T) {
+	var m machine
+	path := strings.TrimPrefix(socketFor(t, &m, 0o755, 0o660), unixPrefix)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for in, want := range map[int]int{int(ownerOf(info)[1]): 0, -1: 1} {
+		m.tor.users = []string{"_tor-tipbox", "debian-tor"}
+		m.tor.lookUp = func(name string) *account {
+			a := &account{name: name, uid: os.Geteuid() + 4242}
+			if name == "debian-tor" {
+				a.gids = []int{in}
+			}
+			return a
+		}
+		e := &exam{f: &folder{path: t.TempDir()}, m: m}
+		if e.lookTorsWay(path); len(e.found) != want {
+			t.Errorf("debian-tor is in group %d: %+v", in, e.found)
+		}
 	}
 }
 

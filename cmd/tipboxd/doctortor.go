@@ -191,15 +191,23 @@ func (e *exam) lookTorsWay(path string) {
 	if _, err := os.Lstat(path); err != nil {
 		return // no server is running
 	}
-	for _, name := range e.m.tor.users {
+	why, do := "", ""
+	for _, name := range e.m.tor.users { // of whom one runs it
 		a := e.m.tor.lookUp(name)
 		if a == nil {
 			continue
 		}
-		if why, do := a.barred(path); why != "" {
-			e.fail(do, "tor's user %s", why)
+		now, then := a.barred(path)
+		if now == "" {
+			why = ""
+			break
 		}
-		break // the first there is
+		if why == "" {
+			why, do = now, then
+		}
+	}
+	if why != "" {
+		e.fail(do, "tor's user %s", why)
 	}
 	known, profile := false, ""
 	for _, file := range e.m.tor.profiles {
