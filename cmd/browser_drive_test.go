@@ -40,7 +40,7 @@ type chromium struct {
 }
 
 // startChromium starts the browser, and ends it with the test.
-func startChromium(t *testing.T) *chromium {
+func startChromium(t *testing.T, options ...chromedp.ExecAllocatorOption) *chromium {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil && os.Getenv("CI") == "true" {
@@ -63,7 +63,7 @@ func startChromium(t *testing.T) *chromium {
 	if deadline, ok := t.Deadline(); ok { // the test ends itself then, and would leave the browser behind
 		ctx, stop = context.WithDeadline(context.Background(), deadline.Add(-browserPatience/4))
 	}
-	ctx, stopAllocator := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
+	ctx, stopAllocator := chromedp.NewExecAllocator(ctx, append(append(chromedp.DefaultExecAllocatorOptions[:], options...),
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(profile),
 		chromedp.Env("HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+home),

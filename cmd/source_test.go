@@ -60,6 +60,9 @@ func (s *source) do(method, path, contentType string, body io.Reader) (status in
 	if err != nil {
 		return 0, "", err
 	}
+	if sized, is := body.(sizedBody); is {
+		req.ContentLength = sized.size
+	}
 	req.Header.Set("User-Agent", sourceAgent)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
@@ -108,6 +111,37 @@ func (s *source) post(page, action string, fields url.Values, files ...file) (st
 	}
 	form.Close()
 	return s.do("POST", action, form.FormDataContentType(), &body)
+}
+
+// A sizedBody is one whose size is known and which is never in memory at once.
+type sizedBody struct {
+	io.Reader
+	size int64
+}
+
+// postLarge is post with one file that is made while it is sent.
+func (s *source) postLarge(page, action string, fields url.Values, name string, content io.Reader, size int64) (status int, answer string, err error) {
+	hidden, err := hiddenFields(page, action)
+	if err != nil {
+		return 0, "", err
+	}
+	var head, tail bytes.Buffer
+	form := multipart.NewWriter(io.MultiWriter(&head, &tail))
+	for _, values := range []url.Values{hidden, fields} {
+		for name, all := range values {
+			for _, value := range all {
+				form.WriteField(name, value)
+			}
+		}
+	}
+	if _, err := form.CreateFormFile("file", name); err != nil {
+		return 0, "", err
+	}
+	tail.Reset() // what comes next is behind the file
+	before := bytes.Clone(head.Bytes())
+	form.Close()
+	body := sizedBody{io.MultiReader(bytes.NewReader(before), content, &tail), int64(len(before)) + size + int64(tail.Len())}
+	return s.do("POST", action, form.FormDataContentType(), body)
 }
 
 var (

@@ -393,55 +393,19 @@ func untilLoggedCommand(ts *testscript.TestScript, neg bool, args []string) {
 // kernel shows of the running server, for the canary, the receipt, the source's
 // address and agent, and the vouchers in papers.txt.
 func noCanaryCommand(ts *testscript.TestScript, neg bool, args []string) {
-	secrets := map[string][]byte{
-		"the canary": []byte(canary), "a part of it": []byte(canary[:20]), "its end": []byte(canary[len(canary)-20:]),
-		"the address": []byte(sourceAddress), "the agent": []byte(sourceAgent),
-		"the file's content": []byte(ts.ReadFile("secret.bin"))[:64],
-		"the words":          []byte(ts.ReadFile("words")), "the digits": []byte(ts.ReadFile("digits")),
-		"the digits run together": []byte(strings.ReplaceAll(ts.ReadFile("digits"), " ", "")),
-	}
-	var groups []byte
-	for _, group := range strings.Fields(ts.ReadFile("digits")) {
-		var n int
-		fmt.Sscanf(group, "%d", &n)
-		groups = append(groups, byte(n>>8), byte(n))
-	}
-	secrets["the digits as numbers"] = groups
+	secrets := sourceSecrets(ts.ReadFile("words"), ts.ReadFile("digits"))
+	secrets["the file's content"] = []byte(ts.ReadFile("secret.bin"))[:64]
 	maps.Copy(secrets, voucherSecrets(ts))
-	var forms = make(map[string][]byte)
-	for name, secret := range secrets {
-		forms[name] = secret
-		forms[name+" in hex"] = []byte(hex.EncodeToString(secret))
-		for skip := range min(3, len(secret)-9) {
-			part := secret[skip:]
-			part = part[:len(part)/3*3]
-			forms[fmt.Sprint(name, " in base64, from byte ", skip)] = []byte(base64.StdEncoding.EncodeToString(part))
-			forms[fmt.Sprint(name, " in URL base64, from byte ", skip)] = []byte(base64.URLEncoding.EncodeToString(part))
-		}
-	}
+	forms := secretForms(secrets)
 	searched := 0
 	search := func(where string, content []byte) {
 		searched++
-		for name, form := range forms {
-			if bytes.Contains(content, form) {
-				ts.Fatalf("%s holds %s", where, name)
-			}
+		if name := heldSecret(content, forms); name != "" {
+			ts.Fatalf("%s holds %s", where, name)
 		}
 	}
 	for _, root := range args {
-		err := filepath.WalkDir(ts.MkAbs(root), func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			search("the name "+path, []byte(d.Name()))
-			if !d.Type().IsRegular() {
-				return nil
-			}
-			content, err := os.ReadFile(path)
-			search(path, content)
-			return err
-		})
-		ts.Check(err)
+		ts.Check(searchFolder(ts.MkAbs(root), search))
 	}
 	s := ts.Value(serverKey{}).(*server)
 	search("the server's output", s.output.Bytes())
@@ -464,4 +428,62 @@ func noCanaryCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if searched < 10 {
 		ts.Fatalf("only %d things were searched", searched)
 	}
+}
+
+// sourceSecrets are what nobody may keep of a source with that receipt.
+func sourceSecrets(words, digits string) map[string][]byte {
+	var groups []byte
+	for _, group := range strings.Fields(digits) {
+		var n int
+		fmt.Sscanf(group, "%d", &n)
+		groups = append(groups, byte(n>>8), byte(n))
+	}
+	return map[string][]byte{
+		"the canary": []byte(canary), "a part of it": []byte(canary[:20]), "its end": []byte(canary[len(canary)-20:]),
+		"the address": []byte(sourceAddress), "the agent": []byte(sourceAgent),
+		"the words": []byte(words), "the digits": []byte(digits),
+		"the digits run together": []byte(strings.ReplaceAll(digits, " ", "")), "the digits as numbers": groups,
+	}
+}
+
+// secretForms are secrets as they are, and as programs like to write them.
+func secretForms(secrets map[string][]byte) map[string][]byte {
+	forms := make(map[string][]byte)
+	for name, secret := range secrets {
+		forms[name] = secret
+		forms[name+" in hex"] = []byte(hex.EncodeToString(secret))
+		for skip := range min(3, len(secret)-9) {
+			part := secret[skip:]
+			part = part[:len(part)/3*3]
+			forms[fmt.Sprint(name, " in base64, from byte ", skip)] = []byte(base64.StdEncoding.EncodeToString(part))
+			forms[fmt.Sprint(name, " in URL base64, from byte ", skip)] = []byte(base64.URLEncoding.EncodeToString(part))
+		}
+	}
+	return forms
+}
+
+// heldSecret is the name of a form that is in the content, or "".
+func heldSecret(content []byte, forms map[string][]byte) string {
+	for name, form := range forms {
+		if bytes.Contains(content, form) {
+			return name
+		}
+	}
+	return ""
+}
+
+// searchFolder hands on all that is under a folder, names too.
+func searchFolder(root string, search func(where string, content []byte)) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		search("the name "+path, []byte(d.Name()))
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		search(path, content)
+		return err
+	})
 }

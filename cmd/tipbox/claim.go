@@ -25,7 +25,6 @@ type claimCmd struct {
 	Site     string `required:"" help:"The site's address, as sources open it." placeholder:"URL"`
 	Root     string `required:"" help:"The verifier key of the organisation's root key." placeholder:"KEY"`
 	CodeFile string `help:"Read the receipt code from FILE instead of asking for it." type:"existingfile" placeholder:"FILE"`
-	Socks    string `help:"Go through the SOCKS proxy there, as Tor has one; it looks names up too." placeholder:"HOST:PORT"`
 
 	Voucher bool   `help:"Claim the award in vouchers." xor:"choice"`
 	Details string `help:"Claim it as a payment to what FILE says, sealed to those who pay; - is standard input." type:"path" placeholder:"FILE" xor:"choice"`
@@ -88,7 +87,7 @@ func (c *claimCmd) Run(a *app) error {
 			return fmt.Errorf("%s is there already: choose another file", c.Out)
 		}
 	}
-	s, err := newSite(a, c.Site, c.Socks)
+	s, err := newSite(a, c.Site)
 	if err != nil {
 		return err
 	}
@@ -378,32 +377,29 @@ type publicSite struct {
 
 // newSite takes the address and a proxy, and refuses a way on which others could
 // listen or look names up.
-func newSite(a *app, address, socks string) (*publicSite, error) {
+func newSite(a *app, address string) (*publicSite, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, usageError{fmt.Errorf("--site %q is no address such as https://tips.example.org", address)}
 	}
-	onion := strings.HasSuffix(u.Hostname(), ".onion")
+	through, err := way(a.socks, "", u.Hostname())
+	if err != nil {
+		return nil, err
+	}
 	near := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
-	switch {
-	case onion && socks == "":
-		return nil, usageError{errors.New("an onion address is reached through Tor: --socks 127.0.0.1:9050, or 9150 for that of Tor Browser")}
-	case u.Scheme == "http" && !onion && !near:
+	if u.Scheme == "http" && !isOnion(u.Hostname()) && !near {
 		return nil, usageError{errors.New("over http:// others could read and change what is sent: give the site's https:// or onion address")}
 	}
 	transport := &http.Transport{ // without the environment's proxy
 		TLSHandshakeTimeout: time.Minute, ResponseHeaderTimeout: time.Minute, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
 	}
-	if socks != "" {
-		if host, port, err := net.SplitHostPort(socks); err != nil || host == "" || port == "" {
-			return nil, usageError{fmt.Errorf("--socks %q is not HOST:PORT, such as 127.0.0.1:9050", socks)}
-		}
-		transport.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5h", Host: socks})
+	if through != nil {
+		transport.DialContext = through.Dial
 	} else if !near {
 		a.say("Going to %s directly: your network sees that, and the site your address. Through Tor: --socks 127.0.0.1:9050\n", cleanLine(u.Hostname()))
 	}
 	return &publicSite{a, u.JoinPath("claim.json").String(), &http.Client{
-		Transport: transport, Timeout: 3 * time.Minute,
+		Transport: transport, Timeout: 2*wayTime + time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }

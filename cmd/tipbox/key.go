@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,15 +17,32 @@ import (
 )
 
 type keygenCmd struct {
-	Name    string `arg:"" help:"Your name in the roster: a-z, 0-9 and hyphens."`
+	Name    string `arg:"" optional:"" help:"Your name in the roster: a-z, 0-9 and hyphens."`
 	Protect bool   `help:"Protect the key with a passphrase, which is asked for twice."`
+	Onion   bool   `help:"Print the line by which the desk's onion service lets your tor in, and make the key behind it if there is none."`
 }
 
 func (*keygenCmd) Help() string {
-	return "Example: tipbox keygen alice --protect\n\nThe key stays in your folder. Keep a copy where only you get at it: without the key nobody can read what was sealed to it."
+	return "Example: tipbox keygen alice --protect\n\nThe key stays in your folder. Keep a copy where only you get at it: without the key nobody can read what was sealed to it.\n\n" +
+		"A desk that is an onion service may let in only those whose tor has a key for it, besides the member key:\n\n" +
+		"  tipbox keygen --onion > NAME.auth\n\n" +
+		"The operator puts NAME.auth into the folder authorized_clients of the desk's onion service, and has tor reload. Your half is in onion.key in your folder, and after the join in onion-auth/desk.auth_private, for your tor; " +
+		"if tor runs as you, this line in its torrc is all: ClientOnionAuthDir FOLDER/onion-auth\n\n" +
+		"A tor that runs as another user, such as Debian's, needs a copy that is its own, and in /etc/tor/torrc the line ClientOnionAuthDir /var/lib/tor/onion-auth:\n\n" +
+		"  sudo install -d -o debian-tor -g debian-tor -m 700 /var/lib/tor/onion-auth\n" +
+		"  sudo install -o debian-tor -g debian-tor -m 600 FOLDER/onion-auth/desk.auth_private /var/lib/tor/onion-auth/\n" +
+		"  sudo systemctl reload tor"
 }
 
 func (c *keygenCmd) Run(a *app) error {
+	switch {
+	case c.Onion && (c.Name != "" || c.Protect):
+		return usageError{errors.New("the key for the onion service has no name, and no passphrase since tor reads it: tipbox keygen --onion")}
+	case c.Onion:
+		return a.onionKeygen()
+	case c.Name == "":
+		return usageError{errors.New("say by which name you are to be in the roster: tipbox keygen NAME")}
+	}
 	key, err := roster.NewMemberKey(c.Name)
 	if err != nil {
 		return usageError{err}
@@ -74,6 +92,9 @@ type joinCmd struct {
 
 func (*joinCmd) Help() string {
 	return "Example: tipbox join roster.note --desk tips.example.org:8081 --root 'root+1a2b3c4d+…'\n\nGet the root verifier key another way than the roster, on paper or by telephone: everything rests on it.\n\n" +
+		"A desk that is an onion service is reached through Tor, and by every later command too without --socks being typed again:\n\n" +
+		"  tipbox join roster.note --desk ADDRESS.onion:443 --socks 127.0.0.1:9050 --root …\n\n" +
+		"A desk of any name can be reached so: the name is looked up by Tor, and never here. A later join keeps the proxy, but for --socks none.\n\n" +
 		"A machine that reaches no desk joins with the same two, and without --desk; then: tipbox --bundle FILE inbox"
 }
 
@@ -82,8 +103,20 @@ func (c *joinCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	cfg := desk.HomeConfig{Desk: c.Desk, Root: c.Root}
-	if old, err := a.home.Config(); err == nil && old.Root == cfg.Root {
+	old, oldErr := a.home.Config()
+	cfg := desk.HomeConfig{Desk: c.Desk, Root: c.Root, Socks: cmp.Or(a.socks, old.Socks)}
+	if cfg.Socks == noProxy || c.Desk == "" {
+		cfg.Socks = ""
+	}
+	if c.Desk != "" {
+		if err := checkDesk(c.Desk); err != nil {
+			return err
+		}
+	}
+	if _, err := a.deskProxy(cfg); err != nil {
+		return err
+	}
+	if oldErr == nil && old.Root == cfg.Root {
 		last, err := a.home.Roster(old)
 		if err == nil {
 			_, err = a.home.Renew(old, last, signed)
@@ -98,6 +131,15 @@ func (c *joinCmd) Run(a *app) error {
 	if c.Desk == "" {
 		a.say("Joined. Next: tipbox --bundle FILE inbox\n")
 		return nil
+	}
+	key, err := a.onionKey()
+	if err != nil {
+		return err
+	}
+	if key != nil {
+		if err := a.giveTor(key, cfg); err != nil {
+			return err
+		}
 	}
 	a.say("Joined. Next: tipbox inbox\n")
 	return nil

@@ -29,6 +29,7 @@ const (
 type commands struct {
 	Home           string `help:"The member's folder." type:"path" placeholder:"DIR" default:"${home}"`
 	Bundle         string `help:"Work with a bundle of tipbox fetch instead of the desk." type:"existingfile" placeholder:"FILE"`
+	Socks          string `help:"Go through the SOCKS proxy there, as Tor has one; it looks names up too. join remembers it; none is to go without." placeholder:"HOST:PORT"`
 	JSON           bool   `help:"Print one JSON document, or one a line for lists."`
 	PassphraseFile string `help:"Read the key's passphrase from the first line of FILE instead of asking." type:"path" placeholder:"FILE"`
 	Lang           string `help:"Speak en or zh-Hans, and not the language of LC_ALL, LC_MESSAGES or LANG." placeholder:"LANG"` // see languageFor
@@ -95,6 +96,7 @@ type app struct {
 	stderr io.Writer
 	home   desk.Home
 	bundle string // a file, or "" for the desk
+	socks  string // as it was typed: see way
 	json   bool
 	lang   *catalogue
 
@@ -137,7 +139,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprint(stderr, lang.text("Try: tipbox --help\n"))
 		return exitUsage
 	}
-	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.Bundle, c.JSON, lang, c.PassphraseFile, false, nil}
+	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.Bundle, c.Socks, c.JSON, lang, c.PassphraseFile, false, nil}
 	if err := k.Run(a); err != nil {
 		fmt.Fprintf(stderr, "tipbox: %s\n", clean(lang.known(err.Error())))
 		if h := hint(err); h != "" {
@@ -188,6 +190,16 @@ func hint(err error) string {
 		return "Hand nothing out yet. Give the same command again: if it was recorded, it says so, and if not, it is then."
 	case errors.Is(err, errUncertain):
 		return "The line broke before the desk had answered. Read the tip first: the answer may be there."
+	case errors.Is(err, errNoProxy), errors.Is(err, errNotProxy):
+		return "Does Tor run? The system's is at --socks 127.0.0.1:9050, that of Tor Browser at --socks 127.0.0.1:9150 as long as the browser is open."
+	case errors.Is(err, errProxySlow):
+		return "Is Tor connected? Its log says \"Bootstrapped 100%\" when it is. Then give the same command again."
+	case errors.Is(err, errNoAuthorization):
+		return "Print the line that the operator must enter: tipbox keygen --onion. It says too which line tor needs to find your key; have tor reload after that."
+	case errors.Is(err, errWrongAuthorization):
+		return "Has the operator entered the line that tipbox keygen --onion prints, and had tor reload? If so, is the file that your tor reads the one that it names?"
+	case errors.Is(err, errNoWay):
+		return "Is the address right, does the server run, and is Tor connected? If the onion service asks for client authorization, tor may lack the key: tipbox keygen --onion. Tor says more with this line in its torrc: SocksPort 9050 ExtendedErrors"
 	case errors.Is(err, desk.ErrAnswer):
 		return "Is \"desk\" in tipbox.toml the address of the desk, and is this program as new as the server?"
 	case errors.Is(err, desk.ErrUnreachable):

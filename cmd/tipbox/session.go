@@ -69,6 +69,10 @@ func (a *app) dial() (*session, error) {
 	if a.bundle == "" && cfg.Desk == "" {
 		return nil, errNoDesk
 	}
+	through, err := a.deskProxy(cfg)
+	if err != nil && a.bundle == "" {
+		return nil, err
+	}
 	key, err := a.memberKey()
 	if err != nil {
 		return nil, err
@@ -76,7 +80,11 @@ func (a *app) dial() (*session, error) {
 	if a.bundle != "" {
 		return a.unpack(cfg, last, key)
 	}
-	client, err := desk.NewClient(desk.ClientConfig{Address: cfg.Desk, Key: key.SigningKey, Roster: last})
+	clientConfig := desk.ClientConfig{Address: cfg.Desk, Key: key.SigningKey, Roster: last}
+	if through != nil {
+		clientConfig.Dial = through.Dial
+	}
+	client, err := desk.NewClient(clientConfig)
 	if err != nil {
 		return nil, err
 	}

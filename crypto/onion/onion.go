@@ -1,7 +1,12 @@
-// Package onion knows the names of Tor's onion services, of version 3.
+// Package onion knows the names of Tor's onion services, of version 3, and the keys
+// by which such a service knows its clients.
 //
-// What it guarantees: an address that passes is one that Tor could look up. A
-// letter that was mistyped is found, but for one time in 65,536.
+// What it guarantees:
+//
+//   - An address that passes is one that Tor could look up. A letter that was
+//     mistyped is found, but for one time in 65,536.
+//   - What it writes for tor, tor reads; a line that passes is one that tor takes.
+//   - Secrets print as a fixed word, and stand in no error.
 package onion
 
 import (

@@ -23,12 +23,16 @@ import (
 //	tipbox.toml   HomeConfig
 //	roster.note   the newest roster seen: it names the server's key, and no
 //	              older one is accepted after it
+//	onion.key     the key by which tor reaches the desk's onion service, if it
+//	              takes one
+//	onion-auth/   the same for tor, which takes the folder as its ClientOnionAuthDir
 type Home string
 
 // HomeConfig is what tipbox.toml says.
 type HomeConfig struct {
-	Desk string `toml:"desk" comment:"The desk's address: host:port, or unix: and the path of a socket on this machine."`
-	Root string `toml:"root" comment:"The verifier key of the organisation's root key. Compare it with one you got another way."`
+	Desk  string `toml:"desk" comment:"The desk's address: host:port, or unix: and the path of a socket on this machine."`
+	Root  string `toml:"root" comment:"The verifier key of the organisation's root key. Compare it with one you got another way."`
+	Socks string `toml:"socks,omitempty" comment:"The SOCKS proxy through which the desk is reached, host:port or unix:/path, as Tor has one."`
 }
 
 // Files of a home.
@@ -36,6 +40,10 @@ const (
 	keyFile    = "member.key"
 	configFile = "tipbox.toml"
 	rosterFile = "roster.note"
+
+	onionKeyFile    = "onion.key"
+	onionAuthFolder = "onion-auth"
+	onionAuthFile   = "desk.auth_private"
 )
 
 // ErrNoHome means that a home lacks a file; the message says how it is made.
@@ -43,6 +51,13 @@ var ErrNoHome = errors.New("not set up")
 
 // KeyFile is the path of the member's key.
 func (h Home) KeyFile() string { return filepath.Join(string(h), keyFile) }
+
+// OnionKeyFile is the path of the key for the desk's onion service.
+func (h Home) OnionKeyFile() string { return filepath.Join(string(h), onionKeyFile) }
+
+// OnionAuthFile is the path of the file by which tor knows that key and the service
+// that it is for. Nothing else is in its folder.
+func (h Home) OnionAuthFile() string { return filepath.Join(string(h), onionAuthFolder, onionAuthFile) }
 
 // Join writes the configuration and the first roster, which must be signed by
 // the root key that the configuration names.
