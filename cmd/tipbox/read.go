@@ -12,7 +12,7 @@ import (
 )
 
 type readCmd struct {
-	Tip string `arg:"" optional:"" help:"The tip, as the inbox names it; that with the latest news if left out; - reads tips from standard input, one a line."`
+	Tip string `arg:"" optional:"" help:"The tip, as the inbox names it; the first of the inbox if left out; - reads tips from standard input, one a line."`
 }
 
 func (*readCmd) Help() string {
@@ -44,7 +44,7 @@ func (c *readCmd) Run(a *app) error {
 	return a.forTips(c.Tip, func(s *session, tip string) (*result, error) {
 		if tip == "" {
 			var err error
-			if tip, err = s.latest(a.ctx); err != nil {
+			if tip, err = s.first(a.ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -68,8 +68,8 @@ func (c *readCmd) Run(a *app) error {
 	})
 }
 
-// latest is the tip with which the inbox begins.
-func (s *session) latest(ctx context.Context) (string, error) {
+// first is the tip with which the inbox begins.
+func (s *session) first(ctx context.Context) (string, error) {
 	page, err := s.Inbox(ctx, tipbox.InboxFilter{}, "", 1)
 	switch {
 	case err != nil:
