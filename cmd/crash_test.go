@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -92,6 +93,9 @@ type crash struct {
 	tips []*crashTip
 	ids  map[string]string // of tips, by their first text
 	seen map[string]bool   // ids of tips that were opened
+
+	pause time.Duration // of senders between two messages, on average
+	read  bool          // members read meanwhile, so that not every tip can be taken back
 	crashCount
 }
 
@@ -157,14 +161,22 @@ func crashFiles(rng *rand.Rand) []crashFile {
 // errRefused means that the server answered, and not with what was asked.
 var errRefused = errors.New("refused")
 
+// errRead means that a member has read what was to be taken back.
+var errRead = errors.New("a member has read it")
+
 // sender sends tips, and follow-ups to them and to the old ones, until the
-// server is gone. It returns the new tips.
-func (c *crash) sender(rng *rand.Rand, name string, old []*crashTip) (fresh []*crashTip, err error) {
+// server is gone or the context ends. It returns the new tips.
+func (c *crash) sender(ctx context.Context, rng *rand.Rand, name string, old []*crashTip) (fresh []*crashTip, err error) {
 	s := newSource(c.o.sources)
 	s.client.Timeout = 20 * time.Second
-	for i := 0; ; i++ {
+	for i := 0; ctx.Err() == nil; i++ {
+		if c.pause > 0 {
+			rest(ctx, rng, c.pause)
+		}
 		if n := len(fresh); n > 0 && rng.IntN(10) == 0 && !fresh[n-1].erasing {
-			if err = fresh[n-1].erase(s); err != nil {
+			if err = fresh[n-1].erase(s); errors.Is(err, errRead) && c.read {
+				fresh[n-1].erasing = false
+			} else if err != nil {
 				break
 			}
 		}
@@ -237,6 +249,9 @@ func (tip *crashTip) erase(s *source) error {
 		tip.erasing = true
 		status, page, err = s.post(page, "/thread/erase", url.Values{"sure": {"yes"}})
 	}
+	if err == nil && status == http.StatusConflict {
+		return errRead
+	}
 	if err == nil && status != http.StatusOK && (!tip.erasing || status != http.StatusNotFound) {
 		err = fmt.Errorf("/thread/erase: %w: %d: %s", errRefused, status, notice(page))
 	}
@@ -270,7 +285,7 @@ func (c *crash) round(t *testing.T, rng *rand.Rand) {
 		name := fmt.Sprintf("round %d sender %d", c.Kills, i)
 		senderRng := rand.New(rand.NewPCG(rng.Uint64(), 0))
 		go func() {
-			fresh, err := c.sender(senderRng, name, old[i])
+			fresh, err := c.sender(t.Context(), senderRng, name, old[i])
 			ended <- outcome{fresh, err}
 		}()
 	}

@@ -39,7 +39,13 @@ const officeChannel = "bribery"
 // init" and a roster of so many investigators.
 func newOffice(t testing.TB, dir string, readers int) *office {
 	t.Helper()
-	o := &office{dir: dir, sources: testAddress(t), desk: testAddress(t), memberDir: t.TempDir()}
+	return newOfficeAt(t, dir, readers, testAddress(t), testAddress(t))
+}
+
+// newOfficeAt is one whose server listens there: host:port, or unix: and a path.
+func newOfficeAt(t testing.TB, dir string, readers int, sources, members string) *office {
+	t.Helper()
+	o := &office{dir: dir, sources: sources, desk: members, memberDir: t.TempDir()}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -200,9 +206,15 @@ type serving struct {
 // launch starts the server and waits for nothing. It is ended with the test.
 func (o *office) launch(t testing.TB, env ...string) *serving {
 	t.Helper()
-	s := &serving{output: new(output), ended: make(chan struct{})}
-	s.cmd = exec.Command(program("tipboxd"), "serve", o.dir)
-	s.cmd.Env = append(os.Environ(), env...)
+	cmd := exec.Command(program("tipboxd"), "serve", o.dir)
+	cmd.Env = append(os.Environ(), env...)
+	return begin(t, cmd)
+}
+
+// begin starts a command that becomes a server.
+func begin(t testing.TB, cmd *exec.Cmd) *serving {
+	t.Helper()
+	s := &serving{cmd: cmd, output: new(output), ended: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

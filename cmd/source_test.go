@@ -28,13 +28,21 @@ type source struct {
 	client *http.Client
 }
 
+// newSource is one who reaches the service at host:port, or at unix: and a path.
 func newSource(address string) *source {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(sourceAddress)}}
+	socket, isSocket := strings.CutPrefix(address, "unix:")
+	if isSocket {
+		address = "tips.example"
+	}
 	return &source{"http://" + address, &http.Client{
 		Timeout: 2 * time.Minute,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if isSocket {
+					return new(net.Dialer).DialContext(ctx, "unix", socket)
+				}
 				return dialer.DialContext(ctx, network, address)
 			},
 		},

@@ -13,7 +13,7 @@ import (
 // BenchmarkAccounts adds up 100,000 awards of as many tips on bbolt, of the same
 // whose tips were erased, and of as many payments.
 func BenchmarkAccounts(b *testing.B) {
-	const many = 100_000
+	many := benchMany()
 	line := func(i int) AwardLine {
 		day := addDays("2020-01-01", i%2000)
 		l := AwardLine{Number: 9, State: AwardIssued, Schedule: "test", Currency: "CNY", Amount: 6_000_00, Granted: day, Votes: 2, Approved: []string{"peter", "paula"}}

@@ -15,7 +15,7 @@ import (
 // lists those of them that were closed in a month. Records are as long as those of
 // real tips.
 func BenchmarkFigures(b *testing.B) {
-	s, m := benchCases(b, 100_000)
+	s, m := benchCases(b, benchMany())
 	for b.Loop() {
 		if f, err := s.Figures(b.Context(), m, "2020-01", "2026-12"); err != nil || len(f.Rows) == 0 {
 			b.Fatal(err)
@@ -24,12 +24,20 @@ func BenchmarkFigures(b *testing.B) {
 }
 
 func BenchmarkSample(b *testing.B) {
-	s, m := benchCases(b, 100_000)
+	s, m := benchCases(b, benchMany())
 	for b.Loop() {
-		if p, err := s.Sample(b.Context(), m, "2023-10"); err != nil || len(p.Lines) < 500 {
+		if p, err := s.Sample(b.Context(), m, "2023-10"); err != nil || len(p.Lines) < benchMany()/200 {
 			b.Fatal(len(p.Lines), err)
 		}
 	}
+}
+
+// benchMany is how many tips there are in a benchmark of a large desk.
+func benchMany() int {
+	if testing.Short() {
+		return 10_000 // to see that it runs
+	}
+	return 100_000
 }
 
 func benchCases(b *testing.B, tips int) (*Service, *roster.Member) {

@@ -4,10 +4,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,6 +20,7 @@ import (
 type confinement struct {
 	write string   // the folder to read and to write in
 	read  []string // files, and folders with their files, to read; they need not be there
+	clear []string // folders to remove files from
 	calls bool     // connections are begun, to the ports
 	ports []uint16 // at whatever address
 }
@@ -79,6 +84,11 @@ func (c confinement) readAhead() {
 func (f *folder) confinement() confinement {
 	// These may be links out of the folder.
 	c := confinement{write: f.path, read: []string{f.file(rosterName), f.file(siteName)}}
+	for _, address := range []string{f.listens.Sources, f.listens.Desk} {
+		if path, ok := strings.CutPrefix(address, unixPrefix); ok && onlySockets(filepath.Dir(path)) {
+			c.clear = append(c.clear, filepath.Dir(path))
+		}
+	}
 	n := f.config.Notify
 	if len(n.Hours) == 0 {
 		return c
@@ -99,6 +109,13 @@ func (f *folder) confinement() confinement {
 	}
 	c.addPort("53") // of name servers
 	return c
+}
+
+// onlySockets reports whether nothing would be lost with a folder's files. Where
+// there is more, our sockets stay when we end, and make way at the next start.
+func onlySockets(folder string) bool {
+	entries, err := os.ReadDir(folder)
+	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Type() != fs.ModeSocket })
 }
 
 func (c *confinement) addFile(path string) {

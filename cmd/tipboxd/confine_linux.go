@@ -102,6 +102,9 @@ func (c confinement) restrict() error {
 			rules = append(rules, landlock.PathAccess(access, path).IgnoreIfMissing())
 		}
 	}
+	for _, folder := range c.clear {
+		rules = append(rules, landlock.PathAccess(ll.AccessFSRemoveFile, folder).IgnoreIfMissing())
+	}
 	if c.calls {
 		rules = append(rules, landlock.BindUDP(0), landlock.ConnectSendUDP(53)) // to ask name servers
 		for _, port := range c.ports {

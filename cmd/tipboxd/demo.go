@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,8 +19,8 @@ import (
 
 type demoCmd struct {
 	Dir    string `help:"The folder of everything: server, root key and members." default:"tipbox-demo"`
-	Listen string `help:"Where sources' pages are served." default:"127.0.0.1:8080"`
-	Desk   string `help:"Where members' tools connect." default:"127.0.0.1:8081"`
+	Listen string `help:"Where sources' pages are served: HOST:PORT, or unix:/PATH of a socket." default:"127.0.0.1:8080"`
+	Desk   string `help:"Where members' tools connect, likewise." default:"127.0.0.1:8081"`
 	confineFlags
 }
 
@@ -30,6 +29,10 @@ func (*demoCmd) Help() string {
 }
 
 func (c *demoCmd) Run(a *app) error {
+	at := listenAddresses{c.Listen, c.Desk}
+	if err := at.check(); err != nil {
+		return err
+	}
 	a.keepMemory()
 	if _, err := os.Stat(filepath.Join(c.Dir, rosterName)); errors.Is(err, fs.ErrNotExist) {
 		if err := c.found(); err != nil {
@@ -41,14 +44,14 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	defer f.Close()
-	return a.serve(f, c.RequireConfinement, c.Listen, c.Desk, func(sources, members net.Addr) error {
+	return a.serve(f, c.RequireConfinement, at, func(at listenAddresses) error {
 		for _, m := range f.service.Roster().Members {
 			home := desk.Home(c.memberHome(m.Name()))
-			if err := home.Join(desk.HomeConfig{Desk: members.String(), Root: f.config.Root}, f.service.SignedRoster()); err != nil {
+			if err := home.Join(desk.HomeConfig{Desk: at.Desk, Root: f.config.Root}, f.service.SignedRoster()); err != nil {
 				return err
 			}
 		}
-		c.explain(a, sources, members)
+		c.explain(a, at)
 		return nil
 	})
 }
@@ -194,7 +197,7 @@ func (c *demoCmd) denominations(s *roster.Schedule, day string) ([]voucher.Denom
 }
 
 // explain prints where to go and what to type.
-func (c *demoCmd) explain(a *app, sources, members net.Addr) {
+func (c *demoCmd) explain(a *app, at listenAddresses) {
 	tool := "tipbox"
 	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
 		tool = "go run ./cmd/tipbox"
@@ -204,9 +207,13 @@ func (c *demoCmd) explain(a *app, sources, members net.Addr) {
 		}
 	}
 	tool += " --home " + quote(c.memberHome(string(roster.Investigator)))
+	pages, thread := "http://"+at.Sources+"/", "http://"+at.Sources+"/thread"
+	if path, ok := strings.CutPrefix(at.Sources, unixPrefix); ok {
+		pages, thread = at.Sources+" (curl --unix-socket "+quote(path)+" http://localhost/)", "/thread"
+	}
 	a.print(`A demo of Tipbox, for trying out only: every key lies in %[1]s.
 
-Sources:  http://%[2]s/
+Sources:  %[2]s
 Desk:     %[3]s
 
 Send a tip in a browser at the first address. Then read and answer it as the
@@ -218,10 +225,10 @@ investigator, in another terminal:
   %[4]s reply TIP -m 'Thank you. Which account was it?'
 
 TIP is what the inbox names it. The source reads the answer with the receipt
-code, at http://%[2]s/thread
+code, at %[5]s
 
 Stop with Ctrl-C. A second start uses what is there.
-`, c.Dir, sources, members, tool)
+`, c.Dir, pages, at.Desk, tool, thread)
 }
 
 // quote is a path as a shell takes it.

@@ -38,8 +38,8 @@ const (
 // A config is what tipbox.toml says.
 type config struct {
 	Root     string `toml:"root" comment:"The verifier key of the organisation's root key, which signs roster.note."`
-	Listen   string `toml:"listen" comment:"Where sources' pages are served."`
-	Desk     string `toml:"desk" comment:"Where members' tools connect."`
+	Listen   string `toml:"listen" comment:"Where sources' pages are served, over plain HTTP: HOST:PORT, or unix: and the path of a socket, for tor or a TLS terminator."`
+	Desk     string `toml:"desk" comment:"Where members' tools connect: HOST:PORT, or unix: and the path of a socket."`
 	Onion    string `toml:"onion" comment:"The address of the onion service that leads to sources' pages, as tor wrote it into hostname: 56 letters and .onion. Empty if there is none."`
 	Timezone string `toml:"timezone" comment:"Of the organisation's days, such as Asia/Shanghai."`
 	MaxFile  int64  `toml:"max_file_mib" comment:"The largest attachment, in MiB. The form says so."`
@@ -49,6 +49,8 @@ type config struct {
 
 	Notify notifyConfig `toml:"notify" comment:"Tells members at fixed hours that there is work, and nothing else."`
 }
+
+func (c config) addresses() listenAddresses { return listenAddresses{c.Listen, c.Desk} }
 
 func defaultConfig() config {
 	return config{
@@ -69,6 +71,7 @@ type folder struct {
 	service  *tipbox.Service
 
 	// Of a folder that is served.
+	listens  listenAddresses
 	observer *observer
 	sources  *crowd
 	members  *crowd
@@ -184,6 +187,9 @@ func (f *folder) readConfig() error {
 	}
 	if _, _, err := roster.VerifierPublic(f.config.Root); err != nil {
 		return fail("root: %v", err)
+	}
+	if err := f.config.addresses().check(); err != nil {
+		return fail("%v", err)
 	}
 	if f.config.Onion != "" {
 		if err := onion.CheckAddress(f.config.Onion); err != nil {

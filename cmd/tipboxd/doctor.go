@@ -97,12 +97,14 @@ type exam struct {
 
 // An examination is what only a running server can say.
 type examination struct {
-	Version     string         `json:"version"`
-	Since       string         `json:"since"`
-	Serial      int            `json:"serial"` // of the roster in force
-	Confinement []string       `json:"confinement"`
-	Limits      limits         `json:"limits"`
-	Glance      *tipbox.Glance `json:"glance"`
+	Version     string   `json:"version"`
+	Since       string   `json:"since"`
+	Serial      int      `json:"serial"` // of the roster in force
+	Confinement []string `json:"confinement"`
+	Limits      limits   `json:"limits"`
+
+	Listens listenAddresses `json:"listens"`
+	Glance  *tipbox.Glance  `json:"glance"`
 }
 
 // A doctorCheck looks at one thing. What it does not complain of is well.
@@ -190,7 +192,7 @@ func (f *folder) examine(ctx context.Context) (*examination, error) {
 	}
 	return &examination{
 		Version: programVersion(), Since: f.observer.since, Serial: f.service.Roster().Serial,
-		Confinement: f.observer.confinement(), Limits: thisMachine().limits(), Glance: glance,
+		Confinement: f.observer.confinement(), Limits: thisMachine().limits(), Glance: glance, Listens: f.listens,
 	}, nil
 }
 
@@ -200,6 +202,14 @@ func (e *exam) serverLimits() (l limits, whose string) {
 		return e.server.Limits, "of the server"
 	}
 	return e.m.limits(), "here, which may be other than the server's"
+}
+
+// addresses are those of the running server, or else those that are set.
+func (e *exam) addresses() listenAddresses {
+	if e.server != nil && e.server.Listens.Sources != "" {
+		return e.server.Listens
+	}
+	return e.f.config.addresses()
 }
 
 // missing reports whether an error is only that something is not there.

@@ -113,7 +113,8 @@ func (e *exam) lookSettings() {
 func (e *exam) unsettled() bool { return e.f.config.Listen == "" }
 
 func (e *exam) whereItListens() string {
-	return fmt.Sprintf("sources at %s, members at %s", e.f.config.Listen, e.f.config.Desk)
+	at := e.addresses()
+	return fmt.Sprintf("sources at %s, members at %s", at.Sources, at.Desk)
 }
 
 func (e *exam) lookAddresses() {
@@ -122,17 +123,18 @@ func (e *exam) lookAddresses() {
 		return
 	}
 	edit := "set another address in " + e.f.file(configName)
-	switch reach(e.f.config.Listen) {
+	at := e.addresses()
+	switch reach(at.Sources) {
 	case reachAll, reachWorld:
 		e.fail(edit+", such as 127.0.0.1:8080, with an onion service or a TLS terminator before it",
-			"sources' pages are at %s, which can be reached from outside without TLS: whoever has the line reads tips and receipt codes", e.f.config.Listen)
+			"sources' pages are at %s, which can be reached from outside without TLS: whoever has the line reads tips and receipt codes", at.Sources)
 	case reachNear:
 		e.warn(edit+", unless a TLS terminator on the same network stands before it",
-			"sources' pages are at %s, without TLS: whoever has the line to there reads tips and receipt codes", e.f.config.Listen)
+			"sources' pages are at %s, without TLS: whoever has the line to there reads tips and receipt codes", at.Sources)
 	}
-	if reach(e.f.config.Desk) == reachAll {
+	if reach(at.Desk) == reachAll {
 		e.warn(edit+", that of the network from which members come, or 127.0.0.1 behind an onion service",
-			"the desk listens on all addresses (%s): it lets in members only, but anybody sees that it is there", e.f.config.Desk)
+			"the desk listens on all addresses (%s): it lets in members only, but anybody sees that it is there", at.Desk)
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 type initCmd struct {
 	Dir      string `arg:"" help:"The folder to make."`
 	Root     string `required:"" help:"The verifier key of the organisation's root key." placeholder:"KEY"`
-	Listen   string `help:"Where sources' pages are served." placeholder:"ADDR"`
-	Desk     string `help:"Where members' tools connect." placeholder:"ADDR"`
+	Listen   string `help:"Where sources' pages are served: HOST:PORT, or unix:/PATH of a socket." placeholder:"ADDR"`
+	Desk     string `help:"Where members' tools connect, likewise." placeholder:"ADDR"`
 	Timezone string `help:"Of the organisation's days." placeholder:"ZONE"`
 }
 
@@ -41,6 +41,9 @@ func (c *initCmd) Run(a *app) error {
 	}
 	if _, _, err := roster.VerifierPublic(cfg.Root); err != nil {
 		return fmt.Errorf("--root: %w", err)
+	}
+	if err := cfg.addresses().check(); err != nil {
+		return err
 	}
 	if _, err := time.LoadLocation(cfg.Timezone); err != nil {
 		return fmt.Errorf("--timezone: %w", err)

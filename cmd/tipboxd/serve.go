@@ -16,6 +16,7 @@ import (
 	_ "time/tzdata" // the organisation's days, also on a machine without zones
 
 	"tipbox/crypto/roster"
+	"tipbox/tipbox"
 	"tipbox/tipbox/desk"
 	"tipbox/tipbox/web"
 )
@@ -30,7 +31,9 @@ func (*serveCmd) Help() string {
 		"It stops on an interrupt, after what is being received has come in, or half a minute. A newer roster.note is taken up while it runs.\n\n" +
 		"From the first request on it can open no file but those of its folder and those that tipbox.toml names, start no program, " +
 		"and begin no connection but those of [notify]. It says what this machine cannot do of that, and goes on; " +
-		"with --require-confinement it does not start."
+		"with --require-confinement it does not start.\n\n" +
+		"Started by systemd, it serves on the sockets that are passed with the names sources and desk, in the place of listen and desk in tipbox.toml, " +
+		"and says when it is ready (Type=notify) and that it is alive (WatchdogSec=)."
 }
 
 func (c *serveCmd) Run(a *app) error {
@@ -41,8 +44,8 @@ func (c *serveCmd) Run(a *app) error {
 		return err
 	}
 	defer f.Close()
-	return a.serve(f, c.RequireConfinement, f.config.Listen, f.config.Desk, func(sources, members net.Addr) error {
-		a.log.Info("serving", "sources", sources.String(), "desk", members.String())
+	return a.serve(f, c.RequireConfinement, f.config.addresses(), func(at listenAddresses) error {
+		a.log.Info("serving", "sources", at.Sources, "desk", at.Desk)
 		return nil
 	})
 }
@@ -53,8 +56,9 @@ const (
 )
 
 // serve serves the folder until the context ends. Ready is called once both
-// listeners accept. Required says that it must be shut in whole for that.
-func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready func(sources, members net.Addr) error) error {
+// listeners accept, with where they do. Required says that it must be shut in
+// whole for that.
+func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(listenAddresses) error) error {
 	if err := f.fit(f.service.Roster()); err != nil {
 		return err
 	}
@@ -78,16 +82,15 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	if err != nil {
 		return err
 	}
-	sources, err := net.Listen("tcp", listen)
+	sources, members, err := at.listen()
 	if err != nil {
 		return err
 	}
 	defer sources.Close()
-	members, err := net.Listen("tcp", deskAddr)
-	if err != nil {
-		return err
-	}
 	defer members.Close()
+	systemd := findSupervisor(a.log)
+	defer systemd.watch(f.alive)()
+	f.listens = listenAddresses{addressOf(sources), addressOf(members)}
 	most := maxConnections()
 	f.sources, f.members = newCrowd(sources, most), newCrowd(members, most/4)
 	process, forget := thisProcess()
@@ -109,9 +112,10 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	for i, l := range []net.Listener{f.sources, tls.NewListener(f.members, config)} {
 		go func() { failed <- servers[i].Serve(l) }()
 	}
-	if err := ready(sources.Addr(), members.Addr()); err != nil {
+	if err := ready(f.listens); err != nil {
 		return err
 	}
+	systemd.ready()
 	watch, stopWatching := context.WithCancel(a.ctx)
 	defer stopWatching()
 	go f.watchRoster(watch, a)
@@ -122,11 +126,18 @@ func (a *app) serve(f *folder, required bool, listen, deskAddr string, ready fun
 	case err = <-failed:
 	case <-a.ctx.Done():
 		a.log.Info("stopping")
+		systemd.stopping()
 	}
 	err = errors.Join(err, shutdown(servers))
 	if err := f.service.FlushVisits(context.WithoutCancel(a.ctx), true); err != nil {
 		a.log.Error("on which day codes were used is not written", "error", err)
 	}
+	return err
+}
+
+// alive reports why the server could serve nobody.
+func (f *folder) alive(ctx context.Context) error {
+	_, err := tipbox.StoreFormat(ctx, f.db)
 	return err
 }
 

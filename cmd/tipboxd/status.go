@@ -26,16 +26,17 @@ func (*statusCmd) Help() string {
 
 // A status is what a running server tells of itself.
 type status struct {
-	Version     string         `json:"version"`
-	Format      int            `json:"format"`
-	Since       string         `json:"since"` // the day of its start
-	Roster      rosterStatus   `json:"roster"`
-	Confinement []string       `json:"confinement"`
-	Census      *tipbox.Census `json:"census"` // null before it was taken
-	Backup      string         `json:"last_backup"`
-	Compaction  string         `json:"last_compaction"`
-	Connections connections    `json:"connections"`
-	DayBefore   *vitals        `json:"day_before"` // null unless it ran through that day
+	Version     string          `json:"version"`
+	Format      int             `json:"format"`
+	Since       string          `json:"since"` // the day of its start
+	Roster      rosterStatus    `json:"roster"`
+	Listens     listenAddresses `json:"listens"`
+	Confinement []string        `json:"confinement"`
+	Census      *tipbox.Census  `json:"census"` // null before it was taken
+	Backup      string          `json:"last_backup"`
+	Compaction  string          `json:"last_compaction"`
+	Connections connections     `json:"connections"`
+	DayBefore   *vitals         `json:"day_before"` // null unless it ran through that day
 }
 
 type rosterStatus struct {
@@ -95,6 +96,7 @@ func (s *status) print(a *app) {
 	line("version", "%s, format %d", s.Version, s.Format)
 	line("running", "since %s", s.Since)
 	line("roster", "serial %d, signed on %s", s.Roster.Serial, s.Roster.Day)
+	line("listening", "for sources at %s, for members at %s", s.Listens.Sources, s.Listens.Desk)
 	confined := strings.Join(s.Confinement, ", ")
 	if confined == "" {
 		confined = "none"
@@ -159,6 +161,7 @@ func (f *folder) status() (*status, error) {
 	return &status{
 		Version: programVersion(), Format: tipbox.Format, Since: f.observer.since,
 		Roster:      rosterStatus{r.Serial, r.Day},
+		Listens:     f.listens,
 		Confinement: f.observer.confinement(),
 		Census:      census,
 		Backup:      backup, Compaction: compaction,

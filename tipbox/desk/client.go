@@ -30,11 +30,11 @@ var ErrAnswer = errors.New("not an answer of a desk")
 
 // ClientConfig is what a Client needs. Address, Key and Roster are required.
 type ClientConfig struct {
-	Address string             // host:port
+	Address string             // host:port, or unix: and the path of a socket
 	Key     *roster.SigningKey // the member's
 	Roster  *roster.Roster     // names the server's key
 
-	// Dial connects to Address; a net.Dialer's if nil.
+	// Dial connects to Address; a net.Dialer's if nil, or if Address is a socket's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -60,8 +60,15 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
 	}
+	host := cfg.Address
+	if path, ok := strings.CutPrefix(cfg.Address, "unix:"); ok {
+		host = "desk" // which is not looked up
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: 30 * time.Second}).DialContext(ctx, "unix", path)
+		}
+	}
 	return &Client{
-		base: "https://" + cfg.Address + "/v1",
+		base: "https://" + host + "/v1",
 		http: &http.Client{
 			Transport: &http.Transport{
 				DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -27,7 +27,7 @@ type Home string
 
 // HomeConfig is what tipbox.toml says.
 type HomeConfig struct {
-	Desk string `toml:"desk" comment:"The desk's address, host:port."`
+	Desk string `toml:"desk" comment:"The desk's address: host:port, or unix: and the path of a socket on this machine."`
 	Root string `toml:"root" comment:"The verifier key of the organisation's root key. Compare it with one you got another way."`
 }
 
