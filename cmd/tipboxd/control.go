@@ -34,6 +34,7 @@ const (
 	statusRequest   = "status"   // a status, as JSON
 	metricsRequest  = "metrics"  // a status, in Prometheus' text format
 	examineRequest  = "examine"  // an examination, as JSON
+	probeRequest    = "probe"    // a probe, as JSON
 )
 
 const (
@@ -247,6 +248,9 @@ func (f *folder) fulfil(ctx context.Context, conn net.Conn, line string, rest *b
 			return nil, nil, err
 		}
 		doc, err = json.Marshal(found)
+		return doc, nil, err
+	case request == probeRequest:
+		doc, err = json.Marshal(f.prober.prepare())
 		return doc, nil, err
 	default:
 		file, err = perform(ctx, f.db, request)

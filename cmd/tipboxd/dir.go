@@ -73,6 +73,7 @@ type folder struct {
 	// Of a folder that is served.
 	listens  listenAddresses
 	observer *observer
+	prober   *prober
 	sources  *crowd
 	members  *crowd
 }

@@ -26,6 +26,7 @@ type commands struct {
 	Check   checkCmd   `cmd:"" help:"Prove a folder whole, or say what is wrong."`
 	Doctor  doctorCmd  `cmd:"" help:"Say what is wrong with a server, or will be, and what to do."`
 	Status  statusCmd  `cmd:"" help:"Show how a running server is."`
+	Onion   onionCmd   `cmd:"" help:"Show the onion service of a server, and whether it leads there."`
 	Backup  backupCmd  `cmd:"" help:"Write all of a folder into one encrypted file."`
 	Restore restoreCmd `cmd:"" help:"Make a folder from a backup."`
 	Compact compactCmd `cmd:"" help:"Take what was erased off the disk."`
@@ -57,6 +58,7 @@ func (a *app) run(args []string) int {
 		kong.Name("tipboxd"),
 		kong.Description("The tip service. Results go to standard output, everything else to standard error."),
 		kong.Writers(a.stdout, a.stderr),
+		kong.Vars{"hostname": hostnameFile},
 		kong.Exit(func(status int) { exited = status }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)

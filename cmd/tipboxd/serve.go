@@ -93,6 +93,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	f.listens = listenAddresses{addressOf(sources), addressOf(members)}
 	most := maxConnections()
 	f.sources, f.members = newCrowd(sources, most), newCrowd(members, most/4)
+	f.prober = newProber()
 	process, forget := thisProcess()
 	defer forget()
 	f.observer = &observer{service: f.service, since: f.service.Today(), process: process}
@@ -107,7 +108,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	if err := a.shutIn(f, required); err != nil {
 		return err
 	}
-	servers := []*http.Server{newServer(pages), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
+	servers := []*http.Server{newServer(f.prober.before(pages)), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
 	failed := make(chan error, len(servers))
 	for i, l := range []net.Listener{f.sources, tls.NewListener(f.members, config)} {
 		go func() { failed <- servers[i].Serve(l) }()
