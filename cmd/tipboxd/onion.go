@@ -23,6 +23,9 @@ import (
 // is as in deploy/tor.
 const hostnameFile = "/var/lib/tor/tipbox-sources/hostname"
 
+// packageHostname is where the tor of the package writes it, tor@tipbox.
+const packageHostname = "/var/lib/tor-instances/tipbox/sources/hostname"
+
 type onionCmd struct {
 	Dir      string        `arg:"" help:"The server's folder." type:"existingdir"`
 	Hostname string        `help:"The file into which tor wrote the address (default: ${hostname})." placeholder:"FILE"`
@@ -90,6 +93,9 @@ func (c *onionCmd) address(a *app, f *folder) (string, error) {
 	file := c.Hostname
 	if file == "" {
 		file = hostnameFile
+		if _, err := os.Stat(packageHostname); err == nil {
+			file = packageHostname
+		}
 	}
 	found, err := readHostname(file)
 	set := f.config.Onion
