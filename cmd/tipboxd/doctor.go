@@ -17,11 +17,12 @@ import (
 type doctorCmd struct {
 	Dir  string `arg:"" help:"The server's folder." type:"existingdir"`
 	JSON bool   `help:"Print one JSON document."`
+	localTor
 }
 
 func (*doctorCmd) Help() string {
 	return "Example: tipboxd doctor /srv/tipbox\n\n" +
-		"Looks at the folder, the roster, the site, the settings and the machine, and says of each whether it is well, what is wrong or soon will be, and what to type. " +
+		"Looks at the folder, the roster, the site, the settings, tor and the machine, and says of each whether it is well, what is wrong or soon will be, and what to type. " +
 		"The server may run or not. Nothing is changed. Run it as the user that the server runs as. Exit status 1 if anything is an error.\n\n" +
 		"It takes a moment however many tips there are, and so looks at the newest only: tipboxd check reads everything."
 }
@@ -44,7 +45,9 @@ const (
 )
 
 func (c *doctorCmd) Run(a *app) error {
-	findings := examine(a.ctx, c.Dir, thisMachine())
+	m := thisMachine()
+	m.tor.localTor = c.localTor
+	findings := examine(a.ctx, c.Dir, m)
 	counts := make(map[level]int)
 	for _, f := range findings {
 		counts[f.Level]++

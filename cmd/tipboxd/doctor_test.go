@@ -230,6 +230,38 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 		{"a desk for everybody", "addresses", levelWarning, "the desk listens on all addresses", func(t *testing.T, dir string, _ *machine) {
 			reset(t, dir, func(c *config) { c.Desk = ":8081" })
 		}},
+		{"an onion service that nobody set", "tor", levelWarning, "tor has the onion service " + exampleOnion, func(t *testing.T, dir string, m *machine) {
+			m.tor.hostnames = torsFiles(t, exampleOnion)
+		}},
+		{"an onion service other than tor's", "tor", levelError, "says " + exampleOnion + ", and tor says " + anotherOnion, func(t *testing.T, dir string, m *machine) {
+			reset(t, dir, func(c *config) { c.Onion = exampleOnion })
+			m.tor.hostnames = torsFiles(t, anotherOnion)
+		}},
+		{"a file of tor's that is damaged", "tor", levelError, "tor's file cannot be read", func(t *testing.T, dir string, m *machine) {
+			reset(t, dir, func(c *config) { c.Onion = exampleOnion })
+			m.tor.hostnames = torsFiles(t, exampleOnion[1:])
+		}},
+		{"no tor", "tor", levelWarning, "leads here: no tor answers at 127.0.0.1:1", func(t *testing.T, dir string, m *machine) {
+			reset(t, dir, func(c *config) { c.Onion = exampleOnion })
+			m.tor.Socks = "127.0.0.1:1"
+		}},
+		{"a tor and no server", "tor", levelWarning, "leads here, since no server is running", func(t *testing.T, dir string, m *machine) {
+			reset(t, dir, func(c *config) { c.Onion = exampleOnion })
+			m.tor.Socks = newFakeTor(t, "", 0).address
+		}},
+		{"a folder that tor may not enter", "tor", levelError, "tor's user debian-tor may not enter", func(t *testing.T, dir string, m *machine) {
+			reset(t, dir, func(c *config) { c.Onion, c.Listen = exampleOnion, socketFor(t, m, 0o700, 0o660) })
+		}},
+		{"a socket that tor may not use", "tor", levelError, "tor's user debian-tor may not connect to", func(t *testing.T, dir string, m *machine) {
+			reset(t, dir, func(c *config) { c.Onion, c.Listen = exampleOnion, socketFor(t, m, 0o755, 0o660) })
+		}},
+		{"a desk that tor may not use", "tor", levelError, "tor's user debian-tor may not connect to", func(t *testing.T, dir string, m *machine) {
+			reset(t, dir, func(c *config) { c.Onion, c.Desk = exampleOnion, socketFor(t, m, 0o755, 0o600) })
+		}},
+		{"a profile that keeps tor in", "tor", levelError, "AppArmor keeps tor from", func(t *testing.T, dir string, m *machine) {
+			reset(t, dir, func(c *config) { c.Onion, c.Listen = exampleOnion, socketFor(t, m, 0o755, 0o666) })
+			m.tor.profiles = torsFiles(t, "profile system_tor {}")
+		}},
 		{"a newer format", "format", levelError, "the store is of format " + strconv.Itoa(tipbox.Format+1), func(t *testing.T, dir string, _ *machine) {
 			applyTo(t, dir, store.Put("meta/format", []byte(strconv.Itoa(tipbox.Format+1))))
 		}},
@@ -414,6 +446,36 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 	}
 }
 
+// torsFiles is a list of one file with that in it.
+func torsFiles(t *testing.T, text string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, "file", text+"\n")
+	return []string{filepath.Join(dir, "file")}
+}
+
+// socketFor leaves a socket and has the machine have a user of tor's who owns neither it
+// nor its folder, in one that anybody may enter.
+func socketFor(t *testing.T, m *machine, folder, socket fs.FileMode) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "tipbox-tor-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	leaveSocket(t, filepath.Join(dir, "s"))
+	chmod(t, dir, "s", socket)
+	chmod(t, dir, ".", folder)
+	m.tor.users = []string{"toranon", "debian-tor"}
+	m.tor.lookUp = func(name string) *account {
+		if name == "toranon" {
+			return nil
+		}
+		return &account{name: name, uid: os.Geteuid() + 4242, gids: []int{-1}}
+	}
+	return unixPrefix + filepath.Join(dir, "s")
+}
+
 func chmod(t *testing.T, dir, name string, mode fs.FileMode) {
 	t.Helper()
 	if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
@@ -533,5 +595,84 @@ func TestSwapsAreRead(t *testing.T) {
 	}
 	if got := parseSwaps("Filename Type Size Used Priority\n"); len(got) > 0 {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestDoctorAsksTor has a server whose onion service leads there, elsewhere, or nowhere.
+func TestDoctorAsksTor(t *testing.T) {
+	t.Parallel()
+	dir, sources := servedOnion(t)
+	other := newFakeTor(t, "", 0) // no web server at all
+	for _, c := range []struct {
+		name   string
+		behind string
+		reply  byte
+		level  level
+		says   string
+	}{
+		{"it leads there", sources, 0, levelOK, exampleOnion + " leads here"},
+		{"nothing behind", sources, 5, levelError, "does not lead here: the onion service is up, and nothing answers behind it"},
+		{"not up yet", sources, 4, levelWarning, "cannot be reached: tor does not find the onion service"},
+		{"somebody else", other.address, 0, levelWarning, "nothing came through tor"},
+	} {
+		m := soundMachine()
+		m.tor.hostnames = torsFiles(t, exampleOnion)
+		m.tor.Socks = newFakeTor(t, c.behind, c.reply).address
+		if found := examine(t.Context(), dir, m); !has(found, "tor", c.level, c.says) {
+			t.Errorf("%s: %+v", c.name, found)
+		}
+	}
+
+	m := soundMachine()
+	path := strings.TrimPrefix(sources, unixPrefix)
+	m.tor.Socks = newFakeTor(t, sources, 5).address
+	m.tor.users = []string{"debian-tor"}
+	m.tor.lookUp = func(name string) *account { return &account{name: name, uid: os.Geteuid() + 4242} }
+	chmod(t, filepath.Dir(path), ".", 0o700)
+	found := examine(t.Context(), dir, m)
+	if !slices.ContainsFunc(found, func(f finding) bool { return f.Check == "tor" && f.Do == "begin with what bars tor's way" }) {
+		t.Errorf("barred: %+v", found)
+	}
+}
+
+// TestOnionServicesAreRecommended is of a server without one, which is none the worse.
+func TestOnionServicesAreRecommended(t *testing.T) {
+	dir, _ := soundFolder(t)
+	found := examine(t.Context(), dir, soundMachine())
+	i := slices.IndexFunc(found, func(f finding) bool { return f.Check == "tor" })
+	if i < 0 || found[i].Level != levelOK || !strings.Contains(found[i].Says, "sources come without Tor") || !strings.Contains(found[i].Do, "deploy/tor/torrc") {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestAccountsMayWhatModesSay(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "f", "")
+	info, err := os.Stat(filepath.Join(dir, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := ownerOf(info)
+	uid, gid := int(owner[0]), int(owner[1])
+	for _, c := range []struct {
+		mode fs.FileMode
+		who  account
+		want bool
+	}{
+		{0o060, account{uid: uid + 1, gids: []int{gid}}, true},
+		{0o606, account{uid: uid + 1, gids: []int{7, gid}}, false},
+		{0o006, account{uid: uid + 1, gids: []int{gid + 1}}, true},
+		{0o660, account{uid: uid + 1, gids: []int{gid + 1}}, false},
+		{0o040, account{uid: uid + 1, gids: []int{gid}}, false},
+		{0o020, account{uid: uid + 1, gids: []int{gid}}, true},
+		{0o000, account{uid: 0}, true},
+	} {
+		chmod(t, dir, "f", c.mode)
+		if info, err = os.Stat(filepath.Join(dir, "f")); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.who.may(2, info); got != c.want {
+			t.Errorf("%04o, %+v: %v", c.mode, c.who, got)
+		}
 	}
 }

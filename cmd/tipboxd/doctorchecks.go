@@ -26,6 +26,7 @@ func doctorChecks() []doctorCheck {
 		{"permissions", says("nobody else can read the folder"), (*exam).lookPermissions},
 		{"settings", says("tipbox.toml is well formed"), (*exam).lookSettings},
 		{"addresses", (*exam).whereItListens, (*exam).lookAddresses},
+		{"tor", (*exam).whereOnion, (*exam).lookTor},
 		{"format", (*exam).whichFormat, (*exam).lookFormat},
 		{"database", (*exam).howMuchWasSeen, (*exam).lookDatabase},
 		{"disk", (*exam).roomLeft, (*exam).lookDisk},

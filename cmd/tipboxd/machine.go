@@ -15,6 +15,7 @@ type machine struct {
 	limits func() limits
 	swaps  func() []string // files and partitions
 	kernel func() kernel
+	tor    torPlace
 }
 
 // A clockState is whether the system's clock is kept right by others.

@@ -10,7 +10,7 @@ import (
 
 func thisMachine() machine {
 	return machine{
-		now: time.Now, free: freeSpace, clock: systemClock, kernel: systemKernel,
+		now: time.Now, free: freeSpace, clock: systemClock, kernel: systemKernel, tor: systemTor(),
 		limits: func() limits { return processLimits(unix.RLIMIT_MEMLOCK) },
 		swaps: func() []string {
 			table, _ := os.ReadFile("/proc/swaps")

@@ -19,12 +19,12 @@ import (
 	"tipbox/crypto/onion"
 )
 
-// hostnameFile is where tor writes the address of the sources' onion service, if torrc
-// is as in deploy/tor.
-const hostnameFile = "/var/lib/tor/tipbox-sources/hostname"
-
-// packageHostname is where the tor of the package writes it, tor@tipbox.
-const packageHostname = "/var/lib/tor-instances/tipbox/sources/hostname"
+// hostnameFiles are where tor writes the address of the sources' onion service: if
+// torrc is as in deploy/tor, and for a tor of its own as Debian makes it.
+var hostnameFiles = []string{
+	"/var/lib/tor/tipbox-sources/hostname",
+	"/var/lib/tor-instances/tipbox/sources/hostname",
+}
 
 type onionCmd struct {
 	Dir      string        `arg:"" help:"The server's folder." type:"existingdir"`
@@ -90,14 +90,11 @@ func (c *onionCmd) Run(a *app) error {
 // address is that of the onion service. It is put into the settings if that is asked
 // for, and else it is said how.
 func (c *onionCmd) address(a *app, f *folder) (string, error) {
-	file := c.Hostname
-	if file == "" {
-		file = hostnameFile
-		if _, err := os.Stat(packageHostname); err == nil {
-			file = packageHostname
-		}
+	files := hostnameFiles
+	if c.Hostname != "" {
+		files = []string{c.Hostname}
 	}
-	found, err := readHostname(file)
+	found, err := findHostname(files)
 	set := f.config.Onion
 	switch {
 	case err != nil && (c.Hostname != "" || c.Save):
@@ -106,7 +103,7 @@ func (c *onionCmd) address(a *app, f *folder) (string, error) {
 		return set, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("no onion service is known: there is no %s, and onion is not set in %s: "+
-			"set one up in torrc, as in deploy/tor/torrc, then systemctl reload tor; or name tor's file with --hostname", file, f.file(configName))
+			"set one up in torrc, as in deploy/tor/torrc, then systemctl reload tor; or name tor's file with --hostname", files[0], f.file(configName))
 	case errors.Is(err, fs.ErrPermission):
 		return "", fmt.Errorf("%w: run this as root, or name a copy with --hostname", err)
 	case err != nil:
@@ -121,10 +118,26 @@ func (c *onionCmd) address(a *app, f *folder) (string, error) {
 		fmt.Fprintf(a.stderr, "%s names it now: start the server anew, so that its pages do.\n", f.file(configName))
 		return found, nil
 	case set != "":
-		return "", fmt.Errorf("%s says %s, and tor's %s says %s: if tor is right, run this again with --save", f.file(configName), set, file, found)
+		return "", fmt.Errorf("%s says %s, and tor says %s: if tor is right, run this again with --save", f.file(configName), set, found)
 	}
 	fmt.Fprintf(a.stderr, "%s does not name it: run this again with --save, or add above the first section\n  onion = '%s'\nand start the server anew.\n", f.file(configName), found)
 	return found, nil
+}
+
+// findHostname reads the first of the files that is there, or else says of the first
+// that cannot be read why.
+func findHostname(files []string) (address string, err error) {
+	err = fs.ErrNotExist
+	for _, file := range files {
+		address, readErr := readHostname(file)
+		if readErr == nil {
+			return address, nil
+		}
+		if missing(err) {
+			err = readErr
+		}
+	}
+	return "", err
 }
 
 // readHostname reads what tor wrote into the folder of an onion service.

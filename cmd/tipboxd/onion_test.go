@@ -146,11 +146,11 @@ func TestOnionLeadsToThisServer(t *testing.T) {
 	t.Parallel()
 	dir, sources := servedOnion(t)
 	tor := newFakeTor(t, sources, 4, 0xf0, 0)
-	status, out, errs := runOnion(t, dir, tor)
+	status, out, errs := runOnion(t, dir, tor, "--wait", "1m")
 	if want := "http://" + exampleOnion + "/\nOnion-Location: http://" + exampleOnion + "/\n"; status != exitDone || out != want {
 		t.Errorf("status %d, %q, want %q", status, out, want)
 	}
-	for _, want := range []string{"Waiting, for 3m0s at most: tor does not find the onion service", "the onion service's descriptor is not up yet.\n", "It leads to this server"} {
+	for _, want := range []string{"Waiting, for 1m0s at most: tor does not find the onion service", "the onion service's descriptor is not up yet.\n", "It leads to this server"} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("%q does not say %q", errs, want)
 		}
@@ -314,7 +314,7 @@ func TestOnionOfTorsFile(t *testing.T) {
 	}
 	try(exitDone, "Onion-Location", "--hostname", file)
 	write(t, run, "hostname", anotherOnion+"\n")
-	try(exitFailed, "says "+exampleOnion+", and tor's "+file+" says "+anotherOnion, "--hostname", file)
+	try(exitFailed, "says "+exampleOnion+", and tor says "+anotherOnion, "--hostname", file)
 	try(exitDone, anotherOnion, "--hostname", file, "--save")
 	if got := onionOf(); got != anotherOnion {
 		t.Errorf("it is %q", got)

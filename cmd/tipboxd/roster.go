@@ -111,7 +111,7 @@ func (c *rosterCmd) follow(a *app) error {
 		return nil
 	}
 	for end := time.Now().Add(startTime); ; time.Sleep(200 * time.Millisecond) {
-		address, err := readHostname(packageHostname)
+		address, err := findHostname(hostnameFiles)
 		if err == nil {
 			a.print("http://%s/\n", address)
 			fmt.Fprintf(a.stderr, "That is where sources find it, in some minutes. To see whether they do: tipboxd onion %s --save\n", c.Dir)

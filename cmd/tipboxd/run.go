@@ -58,7 +58,7 @@ func (a *app) run(args []string) int {
 		kong.Name("tipboxd"),
 		kong.Description("The tip service. Results go to standard output, everything else to standard error."),
 		kong.Writers(a.stdout, a.stderr),
-		kong.Vars{"hostname": hostnameFile},
+		kong.Vars{"hostname": hostnameFiles[0], "socks": defaultTor.Socks, "control": defaultTor.Control},
 		kong.Exit(func(status int) { exited = status }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)

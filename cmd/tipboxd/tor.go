@@ -20,9 +20,12 @@ import (
 // A localTor is the tor on this machine, as the operator's commands meet it. The
 // server itself knows of none: tor comes to it.
 type localTor struct {
-	Socks   string `help:"Tor's SOCKS port." default:"127.0.0.1:9050" placeholder:"HOST:PORT"`
-	Control string `help:"Tor's control socket, which tells how far tor is; it need not be there." default:"/run/tor/control" placeholder:"PATH"`
+	Socks   string `help:"Tor's SOCKS port." default:"${socks}" placeholder:"HOST:PORT"`
+	Control string `help:"Tor's control socket, which tells how far tor is; it need not be there." default:"${control}" placeholder:"PATH"`
 }
+
+// defaultTor is as tor makes itself, and Debian.
+var defaultTor = localTor{Socks: "127.0.0.1:9050", Control: "/run/tor/control"}
 
 // A torError says what is wrong between here and an onion service.
 type torError struct {
