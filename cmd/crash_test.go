@@ -246,6 +246,9 @@ func (tip *crashTip) enter(s *source) (status int, page string, err error) {
 func (tip *crashTip) erase(s *source) error {
 	status, page, err := tip.enter(s)
 	if err == nil && status == http.StatusOK {
+		if !strings.Contains(page, `action="/thread/erase"`) {
+			return errRead
+		}
 		tip.erasing = true
 		status, page, err = s.post(page, "/thread/erase", url.Values{"sure": {"yes"}})
 	}

@@ -122,8 +122,8 @@ func (k *soak) half(t *testing.T, half int) {
 		}
 		wg.Go(func() {
 			var err error
-			if fresh[i], err = k.sender(ctx, rng, fmt.Sprintf("half %d sender %d %s", half, i, canary), old); err != nil {
-				t.Error(err)
+			if fresh[i], err = k.sender(ctx, rng, fmt.Sprintf("half %d sender %d %s", half, i, canary), old); err != nil || ctx.Err() == nil {
+				t.Error("a sender ended early", err)
 			}
 		})
 	}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestServerOnSockets has the real server, confined as this machine can, take a tip and
@@ -80,5 +82,29 @@ func TestServersDoNotTakeEachOthersSockets(t *testing.T) {
 		t.Fatalf("the first is reached no more: %v", err)
 	}
 	conn.Close()
+	server.stop(t)
+}
+
+// TestDemoOnSockets has the demo say how to get there, and its members get there.
+func TestDemoOnSockets(t *testing.T) {
+	t.Parallel()
+	run, dir := t.TempDir(), filepath.Join(t.TempDir(), "demo")
+	at := "unix:" + filepath.Join(run, "sources.sock")
+	server := begin(t, exec.Command(program("tipboxd"), "demo", "--dir", dir, "--listen", at, "--desk", "unix:"+filepath.Join(run, "desk.sock")))
+	for range 3000 {
+		if time.Sleep(10 * time.Millisecond); bytes.Contains(server.output.Bytes(), []byte("Stop with Ctrl-C")) {
+			break
+		}
+	}
+	if want := "Sources:  " + at + " (curl --unix-socket " + run + "/sources.sock http://localhost/)\n"; !bytes.Contains(server.output.Bytes(), []byte(want)) {
+		t.Errorf("%s\ndoes not say %q", server.output.Bytes(), want)
+	}
+	if _, err := newSource(at).get("/"); err != nil {
+		t.Error(err)
+	}
+	out, err := exec.Command(program("tipbox"), "--home", filepath.Join(dir, "members", "investigator"), "inbox").CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
 	server.stop(t)
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -226,6 +227,14 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 		}},
 		{"sources' pages in the office's network", "addresses", levelWarning, "without TLS", func(t *testing.T, dir string, _ *machine) {
 			reset(t, dir, func(c *config) { c.Listen = "192.168.1.2:80" })
+		}},
+		{"a socket's folder that is not there", "addresses", levelError, "the server does not start", func(t *testing.T, dir string, _ *machine) {
+			reset(t, dir, func(c *config) { c.Listen = "unix:" + dir + "/none/s" })
+		}},
+		{"a socket where others put theirs", "addresses", levelError, "answer in the server's place", func(t *testing.T, dir string, _ *machine) {
+			open := t.TempDir()
+			chmod(t, open, ".", 0o777|fs.ModeSticky)
+			reset(t, dir, func(c *config) { c.Desk = "unix:" + open + "/s" })
 		}},
 		{"a desk for everybody", "addresses", levelWarning, "the desk listens on all addresses", func(t *testing.T, dir string, _ *machine) {
 			reset(t, dir, func(c *config) { c.Desk = ":8081" })
@@ -634,6 +643,50 @@ func TestDoctorAsksTor(t *testing.T) {
 		t.Errorf("barred: %+v", found)
 	}
 }
+
+// TestOneUserOfTorsIsEnough has a machine with two tors, of which one may connect.
+func TestOneUserOfTorsIsEnough(t *testing.T) {
+	var m machine
+	path := strings.TrimPrefix(socketFor(t, &m, 0o755, 0o660), unixPrefix)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for in, want := range map[int]int{int(ownerOf(info)[1]): 0, -1: 1} {
+		m.tor.users = []string{"_tor-tipbox", "debian-tor"}
+		m.tor.lookUp = func(name string) *account {
+			a := &account{name: name, uid: os.Geteuid() + 4242}
+			if name == "debian-tor" {
+				a.gids = []int{in}
+			}
+			return a
+		}
+		e := &exam{f: &folder{path: t.TempDir()}, m: m}
+		if e.lookTorsWay(path); len(e.found) != want {
+			t.Errorf("debian-tor is in group %d: %+v", in, e.found)
+		}
+	}
+}
+
+// TestNobodyIsToldToJoinRootsGroup is of a socket that a server of root's has made.
+func TestNobodyIsToldToJoinRootsGroup(t *testing.T) {
+	for group, want := range map[uint32]string{0: "chgrp debian-tor /run/tipbox; chmod g+xs /run/tipbox;", 987654: "adduser debian-tor 987654;"} {
+		info := groupInfo{&syscall.Stat_t{Gid: group}}
+		if do := letIn("debian-tor", "/run/tipbox/s", info); !strings.HasPrefix(do, want) {
+			t.Errorf("%q, want %q", do, want)
+		}
+	}
+}
+
+// A groupInfo is what is known of a file of which only the group counts.
+type groupInfo struct{ stat *syscall.Stat_t }
+
+func (i groupInfo) Name() string       { return "s" }
+func (i groupInfo) Size() int64        { return 0 }
+func (i groupInfo) Mode() fs.FileMode  { return fs.ModeSocket | 0o660 }
+func (i groupInfo) ModTime() time.Time { return time.Time{} }
+func (i groupInfo) IsDir() bool        { return false }
+func (i groupInfo) Sys() any           { return i.stat }
 
 // TestOnionServicesAreRecommended is of a server without one, which is none the worse.
 func TestOnionServicesAreRecommended(t *testing.T) {

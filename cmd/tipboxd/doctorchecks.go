@@ -133,6 +133,20 @@ func (e *exam) lookAddresses() {
 		e.warn(edit+", unless a TLS terminator on the same network stands before it",
 			"sources' pages are at %s, without TLS: whoever has the line to there reads tips and receipt codes", at.Sources)
 	}
+	for _, address := range []string{at.Sources, at.Desk} {
+		path, ok := strings.CutPrefix(address, unixPrefix)
+		if !ok {
+			continue
+		}
+		folder := filepath.Dir(path)
+		info, err := os.Stat(folder)
+		made := strings.HasPrefix(folder, "/run/") // perhaps by systemd when the server starts
+		if missing(err) && !made {
+			e.fail("mkdir -m 2750 "+folder+", and chown it to the server's user and to the group that is to connect", "there is no folder %s for the socket: the server does not start", folder)
+		} else if err == nil && info.Mode().Perm()&0o002 != 0 {
+			e.fail("chmod o-w "+folder+", or set another address in "+e.f.file(configName), "others can write %s, and so answer in the server's place at %s", folder, path)
+		}
+	}
 	if reach(at.Desk) == reachAll {
 		e.warn(edit+", that of the network from which members come, or 127.0.0.1 behind an onion service",
 			"the desk listens on all addresses (%s): it lets in members only, but anybody sees that it is there", at.Desk)

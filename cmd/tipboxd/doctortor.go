@@ -101,9 +101,17 @@ func (a *account) barred(path string) (why, do string) {
 	}
 	if info, err := os.Stat(path); err == nil && !a.may(2, info) {
 		return fmt.Sprintf("%s may not connect to %s (mode %04o, group %s)", a.name, path, info.Mode().Perm(), groupOf(info)),
-			fmt.Sprintf("adduser %s %s; systemctl restart tor", a.name, groupOf(info))
+			letIn(a.name, path, info)
 	}
 	return "", ""
+}
+
+// letIn is how an account gets to a socket.
+func letIn(name, path string, info fs.FileInfo) string {
+	if of, ok := info.Sys().(*syscall.Stat_t); ok && of.Gid == 0 { // a group to be kept out of
+		return fmt.Sprintf("chgrp %s %[2]s; chmod g+xs %[2]s; and start the server anew: its socket gets the folder's group", name, filepath.Dir(path))
+	}
+	return fmt.Sprintf("adduser %s %s; systemctl restart tor", name, groupOf(info))
 }
 
 // groupOf is the name of a file's group, or its number.
@@ -186,18 +194,26 @@ func (e *exam) lookTorsWay(path string) {
 	if _, err := os.Lstat(path); err != nil {
 		return // no server is running
 	}
-	for _, name := range e.m.tor.users {
+	why, do := "", ""
+	for _, name := range e.m.tor.users { // of whom one runs it
 		a := e.m.tor.lookUp(name)
 		if a == nil {
 			continue
 		}
-		if why, do := a.barred(path); why != "" {
-			e.fail(do, "tor's user %s", why)
+		now, then := a.barred(path)
+		if now == "" && name == packageTorUser {
+			return // nor does AppArmor keep that one in
 		}
-		if name == packageTorUser {
-			return // AppArmor does not keep it in
+		if now == "" {
+			why = ""
+			break
 		}
-		break // the first there is
+		if why == "" {
+			why, do = now, then
+		}
+	}
+	if why != "" {
+		e.fail(do, "tor's user %s", why)
 	}
 	known, profile := false, ""
 	for _, file := range e.m.tor.profiles {

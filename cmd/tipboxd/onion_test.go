@@ -210,7 +210,7 @@ func TestOnionThatLeadsElsewhereIsNamed(t *testing.T) {
 		{"no introduction", sources, 0xf2, "3s", "introduction points answers"},
 		{"no rendezvous", sources, 0xf3, "3s", "no rendezvous"},
 		{"a late introduction", sources, 0xf7, "3s", "did not answer in time"},
-		{"no reason", sources, 1, "3s", "does not say why"},
+		{"no reason", sources, 1, "3s", "or there is none: tipboxd doctor"},
 		{"no network", sources, 3, "3s", "no way into its network"},
 		{"no time", sources, 6, "3s", "tor ran out of time"},
 		{"a reply that nobody knows", sources, 99, "3s", "nothing came through tor"},

@@ -99,7 +99,8 @@ func (t localTor) get(ctx context.Context, page string) (*http.Response, []byte,
 // words of the package net/http. Those with a number are tor's own, which it
 // gives if the port has the flag ExtendedErrors (socks-extensions.txt).
 var socksReplies = map[string]torError{
-	"general SOCKS server failure": {"tor did not get through, and does not say why", torLog, true},
+	"general SOCKS server failure": {
+		"tor did not get through, and does not say why; so it is also if tor may not connect to the server's socket, or there is none", "tipboxd doctor; " + torLog, true},
 	"connection not allowed by ruleset": {
 		"tor refuses", "allow it in SocksPolicy, and OnionTrafficOnly or NoOnionTraffic of SocksPort, in torrc", false},
 	"network unreachable": {"tor has no way into its network", torLog, true},
