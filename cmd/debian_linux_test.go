@@ -71,9 +71,9 @@ func TestAnOfficeIsSetUpWithAtMostTenCommands(t *testing.T) {
 //
 // A machine is a copy of one root (an overlay), in namespaces of its own, in which
 // no road leads anywhere; the server's runs systemd. Its tor is Debian's, and is told
-// to have no network. Whoever reads this as a list of what the README leaves out: KEY
-// is typed for what it stands for, files are carried from machine to machine, and a
-// source's browser and its tor are replaced by a program at the socket of tor.
+// to have no network. What is not literal: KEY is typed as what it stands for, files
+// are carried from machine to machine, and in the place of a source's browser and of
+// the Tor network there is a program at the socket to which tor leads.
 func TestReadmeOfficeOnDebian(t *testing.T) {
 	if !*onDebian {
 		return // a run of minutes, for the night: .ci/nightly debian
@@ -106,7 +106,7 @@ func TestReadmeOfficeOnDebian(t *testing.T) {
 		if i == len(commands)-1 {
 			d.sendTip("There is a fund.")
 		}
-		out := d.type_(c, strings.NewReplacer("'KEY'", "'"+key+"'").Replace(c.line))
+		out := d.enter(c, strings.NewReplacer("'KEY'", "'"+key+"'").Replace(c.line))
 		if strings.Contains(c.line, "roster init") {
 			key = strings.TrimSpace(out)
 		}
@@ -323,8 +323,8 @@ func (d *debianMachines) sh(t *testing.T, machine, line string) string {
 	return out
 }
 
-// type_ types a command of the README, and returns what it prints to standard output.
-func (d *debianMachines) type_(c setupCommand, line string) string {
+// enter types a command of the README, and returns what it prints to standard output.
+func (d *debianMachines) enter(c setupCommand, line string) string {
 	d.t.Helper()
 	cmd := d.command(c.machine, "sh", "-c", "cd /root; "+line)
 	if !c.root {
