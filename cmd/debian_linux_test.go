@@ -120,6 +120,7 @@ func TestReadmeOfficeOnDebian(t *testing.T) {
 	t.Run("systemd shuts it in", d.shutIn)
 	t.Run("the other units work", d.otherUnits)
 	t.Run("a credential arrives", d.credential)
+	t.Run("TLS on a port that is root's", d.tls)
 	t.Run("an upgrade keeps the tips", func(t *testing.T) { d.upgrade(t, packages["1.1"]) })
 	t.Run("what was told outlives the package", func(t *testing.T) { d.purge(t, packages["1.1"]) })
 	t.Run("purged where nothing was set up", func(t *testing.T) {
@@ -532,6 +533,26 @@ END
 		t.Error(with)
 	}
 	d.sh(t, "server", "cat toml >/var/lib/tipbox/tipbox.toml && rm -r toml /etc/credstore && systemctl restart tipboxd.service")
+}
+
+// tls has sources come straight from the net, by a socket that systemd opens.
+func (d *debianMachines) tls(t *testing.T) {
+	dir := t.TempDir()
+	run(t, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=tips.example", "-addext", "subjectAltName=DNS:tips.example",
+		"-days", "2", "-keyout", filepath.Join(dir, "key.pem"), "-out", filepath.Join(dir, "cert.pem"))
+	for _, name := range []string{"key.pem", "cert.pem"} {
+		d.put(filepath.Join(dir, name), "server", "/var/lib/tipbox/"+name)
+	}
+	d.sh(t, "server", `cp -p /var/lib/tipbox/tipbox.toml toml && cd /var/lib/tipbox && chown tipbox:tipbox key.pem cert.pem && chmod 600 key.pem cert.pem &&
+printf '[tls]\nlisten = "0.0.0.0:443"\ncert_file = "cert.pem"\nkey_file = "key.pem"\n' >>tipbox.toml && systemctl enable tipboxd-tls.socket &&
+systemctl stop tipboxd.service tipboxd-sources.socket && systemctl start tipboxd-tls.socket tipboxd.service`)
+	hello := exec.Command("nsenter", "-t", strconv.Itoa(d.init), "-n", "openssl", "s_client", "-connect", "192.0.2.10:443", "-servername", "tips.example",
+		"-CAfile", filepath.Join(dir, "cert.pem"), "-verify_return_error", "-brief")
+	out, err := hello.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("TLSv1.3")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	d.sh(t, "server", "systemctl disable --now tipboxd-tls.socket; cat toml >/var/lib/tipbox/tipbox.toml && rm toml /var/lib/tipbox/*.pem && systemctl restart tipboxd.service")
 }
 
 // upgrade puts another version over the one that runs.
