@@ -211,8 +211,8 @@ func (s browserStory) send(t *testing.T, chrome *chromium, line *browserLine, fi
 	form := b.click("GET /tip", 200, `main a[href^="/tip"]`)
 	b.inspect("tip")
 	for _, page := range []browserAnswer{home, form} {
-		if page.bytes >= 15_000 {
-			t.Errorf("%s takes %d bytes with its headers, 15 KB are allowed", page.asked, page.bytes)
+		if page.bytes != 32<<10 { // as every other
+			t.Errorf("%s takes %d bytes with its headers", page.asked, page.bytes)
 		}
 	}
 	b.do(
@@ -301,6 +301,9 @@ func (s browserStory) download(t *testing.T, b *browserTab, words, digits string
 		if !strings.Contains(string(data), code) {
 			t.Errorf("the download lacks %q:\n%s", code, data)
 		}
+	}
+	if len(data) > 2000 { // it was padded on the line
+		t.Errorf("the download has %d bytes", len(data))
 	}
 }
 

@@ -104,7 +104,7 @@ func laterCommand(ts *testscript.TestScript, neg bool, args []string) {
 	db, err := bolt.Open(ts.MkAbs(args[0]+"/tipbox.db"), &bolt.Config{MustExist: true})
 	ts.Check(err)
 	defer db.Close()
-	blobs, err := dir.Open(ts.MkAbs(args[0] + "/blobs"))
+	blobs, err := dir.Open(ts.MkAbs(args[0]+"/blobs"), nil)
 	ts.Check(err)
 	service, err := tipbox.New(tipbox.Config{
 		Store: db, Blobs: blobs, Root: settings.Root, Now: func() time.Time { return time.Now().AddDate(0, 0, days) },

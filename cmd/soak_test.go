@@ -199,11 +199,11 @@ func rest(ctx context.Context, rng *rand.Rand, d time.Duration) {
 func (k *soak) visit(ctx context.Context, rng *rand.Rand) error {
 	s := newSource(k.o.sources)
 	paths := []string{"/", "/tip", "/thread", "/questions", "/about", "/who", "/?lang=zh-Hans", "/tip?lang=ar", "/robots.txt", "/healthz"}
-	page, err := s.get(paths[rng.IntN(len(paths))])
-	if err != nil || rng.IntN(3) > 0 {
+	if _, err := s.get(paths[rng.IntN(len(paths))]); err != nil || rng.IntN(3) > 0 {
 		return err
 	}
-	if page, err = s.get("/thread"); err != nil {
+	page, err := s.get("/thread")
+	if err != nil {
 		return err
 	}
 	digits := make([]string, 12)

@@ -14,7 +14,7 @@ type compactCmd struct {
 func (*compactCmd) Help() string {
 	return "Example: tipboxd compact /srv/tipbox\n\n" +
 		"Writes the database anew, without what was erased: deleted values stay in a database's free pages until then. " +
-		"A running server does it by itself early on the day after an erasure; this does it now. " +
+		"A running server does it by itself when a day is over; this does it now. " +
 		"Tips come in meanwhile. It needs as much free space as the database has records. " +
 		"Backups made before still hold what was erased since."
 }

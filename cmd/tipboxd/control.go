@@ -49,7 +49,7 @@ func askDatabase(ctx context.Context, dir, request string) (*os.File, error) {
 	if !errors.Is(err, errNoServer) {
 		return answer, err
 	}
-	db, err := openDatabase(filepath.Join(dir, databaseName))
+	db, err := openDatabase(filepath.Join(dir, databaseName), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 const (
 	backupMark  = "backup.day"
 	compactMark = "compact.day"
+	settleMark  = "settle.day"
 )
 
 // keepDay writes a mark. It belongs to whom the folder belongs to, also if root made

@@ -103,7 +103,7 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	if err != nil {
 		return nil, err
 	}
-	if f.db, err = openDatabase(f.file(databaseName)); err != nil {
+	if f.db, err = openDatabase(f.file(databaseName), f.day); err != nil {
 		return nil, err
 	}
 	if err := f.openService(ctx, signed, log); err != nil {
@@ -112,9 +112,16 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	return f, nil
 }
 
-// openDatabase opens a database that must be there.
-func openDatabase(path string) (*bolt.DB, error) {
-	db, err := bolt.Open(path, &bolt.Config{MustExist: true})
+// day is when the organisation's day began.
+func (f *folder) day() time.Time {
+	year, month, day := time.Now().In(f.location).Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, f.location)
+}
+
+// openDatabase opens a database that must be there. Its times will be those of the
+// day, if there is one.
+func openDatabase(path string, day func() time.Time) (*bolt.DB, error) {
+	db, err := bolt.Open(path, &bolt.Config{MustExist: true, Day: day})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is missing, and with it every tip: is a disk not mounted? Put the database back; nothing was changed", path)
 	}
@@ -122,7 +129,7 @@ func openDatabase(path string) (*bolt.DB, error) {
 }
 
 func (f *folder) openService(ctx context.Context, signed []byte, log *slog.Logger) error {
-	blobs, err := dir.Open(f.file(blobsName))
+	blobs, err := dir.Open(f.file(blobsName), &dir.Config{Day: f.day})
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func soundMachine() machine {
 // applyTo changes records of a folder's database.
 func applyTo(t *testing.T, dir string, changes ...store.Change) {
 	t.Helper()
-	db, err := openDatabase(filepath.Join(dir, databaseName))
+	db, err := openDatabase(filepath.Join(dir, databaseName), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 			}()
 		}},
 		{"a database that another process has", "server", levelWarning, "another process has the database", func(t *testing.T, dir string, _ *machine) {
-			db, err := openDatabase(filepath.Join(dir, databaseName))
+			db, err := openDatabase(filepath.Join(dir, databaseName), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -284,7 +284,7 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 			}
 		}},
 		{"a database that another process keeps", "database", levelWarning, "nobody could look into it", func(t *testing.T, dir string, _ *machine) {
-			db, err := openDatabase(filepath.Join(dir, databaseName))
+			db, err := openDatabase(filepath.Join(dir, databaseName), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

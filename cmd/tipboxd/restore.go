@@ -151,7 +151,7 @@ func (u *unpacker) unpack(in io.Reader, keys []age.Identity) error {
 	if err := os.Mkdir(filepath.Join(u.root, siteName), 0o700); err != nil {
 		return err
 	}
-	if u.blobs, err = dir.Open(filepath.Join(u.root, blobsName)); err != nil {
+	if u.blobs, err = dir.Open(filepath.Join(u.root, blobsName), nil); err != nil {
 		return err
 	}
 	defer u.blobs.Close()

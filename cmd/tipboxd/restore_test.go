@@ -55,7 +55,7 @@ func entries(t *testing.T, more ...store.Change) (all []entry) {
 	if err := os.WriteFile(filepath.Join(demo.Dir, siteName, "about.md"), []byte("About us"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	db, err := openDatabase(filepath.Join(demo.Dir, databaseName))
+	db, err := openDatabase(filepath.Join(demo.Dir, databaseName), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

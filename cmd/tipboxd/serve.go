@@ -121,6 +121,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	defer stopWatching()
 	go f.watchRoster(watch, a)
 	go f.retain(watch, a)
+	go f.hideTimes(watch)
 	go f.observer.observe(watch, a, f.location)
 	defer f.serveNotices(watch, a)()
 	select {

@@ -14,11 +14,13 @@
 // finds that, Get cannot.
 //
 // Revisions and page contents tell no order of arrival. The file as a whole
-// does tell something of its recent past, as every file does: its modification
-// time is that of the last write, and pages not yet used again still hold what
-// was deleted or replaced. A Snapshot and a file after Compact hold nothing of
-// that. Compact after deleting much, too: the list of free pages is written
-// with every commit, and a long one makes each slow.
+// does tell something of its recent past: pages not yet used again still hold
+// what was deleted or replaced, and pages lie in the order in which they were
+// written. A Snapshot and a file after Compact hold nothing of that. Compact
+// after deleting much, too: the list of free pages is written with every commit,
+// and a long one makes each slow. The file's times of modification and access
+// are those that the Config says. The time of its last change of status is the
+// system's alone to set, to that of the last write or ResetTimes.
 //
 // Where a process locks its memory (mlockall), the file is left out of it: its
 // pages are never swapped, and would take more and more of the memory for good.
@@ -67,12 +69,17 @@ type Config struct {
 	// MustExist makes a missing file an error that wraps fs.ErrNotExist. Set
 	// it wherever a missing database is a loss and not a beginning.
 	MustExist bool
+
+	// Day is what the file's times of modification and access are set to by Open
+	// and after every write: the beginning of the day, say. Nil leaves them alone.
+	Day func() time.Time
 }
 
 // DB is a store.Store in one file. Make it with Open.
 type DB struct {
 	path     string
 	readOnly bool
+	day      func() time.Time       // nil if times are left alone
 	at       atomic.Pointer[handle] // Compact puts another in its place
 	queue    queue
 	changed  map[string]bool       // the keys written while Compact copies, or nil; for who leads
@@ -115,7 +122,7 @@ func open(path string, cfg Config) (*DB, error) {
 			return nil, err
 		}
 	}
-	d := &DB{path: path, readOnly: cfg.ReadOnly}
+	d := &DB{path: path, readOnly: cfg.ReadOnly, day: cfg.Day}
 	for {
 		h, err := openHandle(path, cfg)
 		if err != nil {
@@ -147,10 +154,21 @@ func (d *DB) ready() error {
 	if d.readOnly {
 		return nil
 	}
+	d.ResetTimes()
 	if err := os.Remove(d.path + compactSuffix); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
+}
+
+// ResetTimes gives the file the times of Config.Day again. Whoever calls it every
+// minute hides from the time of status change when the last write was, but for one
+// in that minute. That it fails is no fault of the data's: the next call does it.
+func (d *DB) ResetTimes() {
+	if d.day != nil {
+		day := d.day()
+		os.Chtimes(d.path, day, day)
+	}
 }
 
 // Close implements store.Store.

@@ -148,6 +148,7 @@ func (d *DB) commit(group []*request) {
 		return tx.Commit()
 	})
 	if err == nil {
+		d.ResetTimes()
 		d.noteChanged(group)
 		return
 	}

@@ -219,6 +219,7 @@ func (d *DB) change(path string) error {
 		return errors.Join(err, h.bolt.Close())
 	}
 	d.at.Store(h)
+	d.ResetTimes()
 	if err := syncDir(filepath.Dir(d.path)); err != nil {
 		d.fail(err) // a crash might bring the old file back, without what follows
 		return err

@@ -18,10 +18,12 @@
 // whatever links may lie in it.
 //
 // The times of last modification and access of files and folders, which
-// backups carry along, are set to a constant. What the system lets nobody set
-// still tells, to who has the disk itself, when and in which order blobs
-// arrived: the times of birth and of status change, the numbers of inodes, the
-// place on the disk.
+// backups carry along, are set to a constant; of new blobs, to the day that the
+// Config says. What the system lets nobody set still tells, to who has the disk
+// itself, when and in which order blobs arrived: the times of birth and of status
+// change, the numbers of inodes, the place on the disk. Settle, called when a
+// day is over, takes that from the day's blobs, but not what the file system itself
+// keeps of files that are gone.
 package dir
 
 import (
@@ -45,9 +47,19 @@ const tmp = "tmp"
 
 var _ store.Blobs = (*Blobs)(nil)
 
+// Config says how to open Blobs. The zero value and nil are good defaults.
+type Config struct {
+	// Day is the beginning of the day on which blobs come now, by which Settle
+	// knows those of earlier ones. Nil if there is nothing to settle.
+	Day func() time.Time
+}
+
 // Blobs is a store.Blobs in a folder. Make it with Open.
 type Blobs struct {
 	root *os.Root
+	day  func() time.Time // what new blobs bear
+
+	names sync.Mutex // held while a name is taken from a file
 
 	mu     sync.Mutex      // guards shards
 	shards map[string]bool // known to be there, durably
@@ -55,15 +67,18 @@ type Blobs struct {
 
 // Open opens the folder at path, and makes it if it is missing; its parent
 // must be there. What was not committed before is removed.
-func Open(path string) (*Blobs, error) {
-	b, err := open(path)
+func Open(path string, cfg *Config) (*Blobs, error) {
+	if cfg == nil {
+		cfg = new(Config)
+	}
+	b, err := open(path, *cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening blobs: %w", err)
 	}
 	return b, nil
 }
 
-func open(name string) (*Blobs, error) {
+func open(name string, cfg Config) (*Blobs, error) {
 	err := os.Mkdir(name, 0o700)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -73,7 +88,10 @@ func open(name string) (*Blobs, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Blobs{root: root, shards: make(map[string]bool)}
+	b := &Blobs{root: root, day: cfg.Day, shards: make(map[string]bool)}
+	if b.day == nil {
+		b.day = func() time.Time { return always }
+	}
 	if err := b.sweep(); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
@@ -169,7 +187,9 @@ func (b *Blobs) Remove(ctx context.Context, name string) error {
 	if err := usable(ctx, name); err != nil {
 		return err
 	}
+	b.names.Lock()
 	err := b.root.Remove(place(name))
+	b.names.Unlock()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -266,11 +286,11 @@ func (b *Blobs) settle(folders ...string) error {
 	return nil
 }
 
-// forgetTimes gives name the times that everything here has.
-func (b *Blobs) forgetTimes(name string) error {
-	always := time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
-	return b.root.Chtimes(name, always, always)
-}
+// always is the time that everything here has, but for blobs that are not settled.
+var always = time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// forgetTimes gives name that time.
+func (b *Blobs) forgetTimes(name string) error { return b.root.Chtimes(name, always, always) }
 
 const shardLen = 2
 

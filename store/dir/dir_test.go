@@ -201,14 +201,14 @@ func TestListPassesOverStrangers(t *testing.T) {
 
 func TestErrorsOfTheFolder(t *testing.T) {
 	parent := t.TempDir()
-	if _, err := Open(filepath.Join(parent, "not", "there")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Open(filepath.Join(parent, "not", "there"), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Open without a parent: %v", err)
 	}
 	file := filepath.Join(parent, "file")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(file); err == nil {
+	if _, err := Open(file, nil); err == nil {
 		t.Error("Open of a file is no error")
 	}
 
@@ -257,7 +257,7 @@ func TestReadOnlyFolderIsAnError(t *testing.T) {
 	if err := b.Remove(t.Context(), name(1)); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("Remove: %v", err)
 	}
-	if _, err := Open(folder); !errors.Is(err, fs.ErrPermission) {
+	if _, err := Open(folder, nil); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("Open: %v", err)
 	}
 	if got := read(t, b, name(1)); got != "x" {
@@ -369,7 +369,7 @@ func name(n int) string { return storetest.BlobName(n) }
 
 func start(t testing.TB, folder string) *Blobs {
 	t.Helper()
-	b, err := Open(folder)
+	b, err := Open(folder, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

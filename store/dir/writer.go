@@ -80,7 +80,8 @@ func (w *writer) commit() error {
 	if err := w.buf.Flush(); err != nil {
 		return err
 	}
-	if err := w.blobs.forgetTimes(w.temp); err != nil {
+	day := w.blobs.day()
+	if err := w.blobs.root.Chtimes(w.temp, day, day); err != nil {
 		return err
 	}
 	if err := w.file.Sync(); err != nil {

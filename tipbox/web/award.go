@@ -198,7 +198,7 @@ func (s *site) postVoucher(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if sent.Get("voucher") == "all" {
-		return s.sendVouchers(w, p, views)
+		return s.sendVouchers(w, r, p, views)
 	}
 	n, _ := strconv.Atoi(sent.Get("voucher"))
 	view := views[min(max(n, 1), len(views))-1]
@@ -225,12 +225,11 @@ type voucherView struct {
 }
 
 // sendVouchers sends all vouchers as a text file. Its name says nothing.
-func (s *site) sendVouchers(w http.ResponseWriter, p *page, views []voucherView) error {
+func (s *site) sendVouchers(w http.ResponseWriter, r *http.Request, p *page, views []voucherView) error {
 	var text strings.Builder
 	for _, v := range views {
 		fmt.Fprintf(&text, "%s\n%s\n\n%s\n\n%s\n%s\n\n\n", p.T("voucher.worth", v.Money), p.T("voucher.until", v.UntilText), v.Text, p.T("voucher.digits"), v.Digits)
 	}
 	text.WriteString(p.T("voucher.paper") + "\n")
-	w.Header().Set("Content-Disposition", `attachment; filename="papers.txt"`)
-	return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(text.String()))
+	return s.sendFile(w, r, "papers.txt", text.String())
 }

@@ -17,10 +17,7 @@ func (s *site) claimRoutes(r *mux.Router) {
 	r.Handle("/claim.json", s.handle(s.postClaimJSON)).Methods("POST")
 }
 
-const (
-	maxClaim  = 512 << 10 // bytes of a request
-	claimStep = 16 << 10  // to a multiple of which answers are padded
-)
+const maxClaim = 512 << 10 // bytes of a request
 
 // postClaimJSON is for a source's own tool, which keeps the receipt code, and with it
 // what vouchers are made of, to itself: it posts the locator of the mailbox and, to
@@ -87,13 +84,11 @@ func (s *site) refuseClaim(r *http.Request, err error) (status int, word string)
 	return http.StatusServiceUnavailable, "store"
 }
 
-// sendJSON sends a document, padded so that its length says little to who watches
-// the line.
+// sendJSON sends a document.
 func (s *site) sendJSON(w http.ResponseWriter, status int, v any) error {
 	doc, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	padding := claimStep - len(doc)%claimStep
-	return s.send(w, status, "application/json", append(doc, bytes.Repeat([]byte(" "), padding)...))
+	return s.send(w, status, "application/json", doc)
 }

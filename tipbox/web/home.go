@@ -19,5 +19,5 @@ func (s *site) getHome(w http.ResponseWriter, r *http.Request) error {
 		Rewards  bool
 	}{s.service.Channels(), len(s.service.Scales()) > 0}
 	mayBeIndexed(w)
-	return s.renderPublic(w, r, "home", p)
+	return s.render(w, http.StatusOK, "home", p)
 }

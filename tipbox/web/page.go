@@ -224,17 +224,9 @@ func (s *site) render(w http.ResponseWriter, status int, name string, p *page) e
 
 func (s *site) execute(name string, p *page) ([]byte, error) {
 	var out bytes.Buffer
+	out.Grow(shortest)
 	if err := s.pages.byName[name].ExecuteTemplate(&out, "layout", view{p}); err != nil {
 		return nil, fmt.Errorf("page %s: %w", name, err)
 	}
 	return out.Bytes(), nil
-}
-
-func (s *site) send(w http.ResponseWriter, status int, contentType string, body []byte) error {
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	w.Write(body) // an error here is a client that went away
-	return nil
 }

@@ -50,8 +50,7 @@ func (s *site) postProof(w http.ResponseWriter, r *http.Request) error {
 	text := p.T("proof.file.title") + "\n\n" +
 		p.T("proof.file.what", title, p.Organisation, p.Date(proof.Day)) + "\n" +
 		p.T("proof.file.check") + "\n\n" + string(note)
-	w.Header().Set("Content-Disposition", `attachment; filename="note.txt"`)
-	return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(text))
+	return s.sendFile(w, r, "note.txt", text)
 }
 
 func (s *site) refuseProof(w http.ResponseWriter, r *http.Request, p *page, err error) error {

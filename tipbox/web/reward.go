@@ -94,11 +94,10 @@ func (s *site) getReward(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	p.Data = shown
-	if asksMore(asked) {
-		return s.render(w, status, "reward", p)
+	if !asksMore(asked) {
+		mayBeIndexed(w)
 	}
-	mayBeIndexed(w)
-	return s.renderPublic(w, r, "reward", p)
+	return s.render(w, status, "reward", p)
 }
 
 // asksMore reports whether a query asks for more than a language.

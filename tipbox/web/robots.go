@@ -35,7 +35,7 @@ func (s *site) getRobots(w http.ResponseWriter, r *http.Request) error {
 		fmt.Fprintf(&out, "Allow: %s$\nAllow: %s?lang=\n", p, p)
 	}
 	out.WriteString("Disallow: /\n")
-	return s.send(w, http.StatusOK, plainType, []byte(out.String()))
+	return s.sendBare(w, http.StatusOK, plainType, []byte(out.String()))
 }
 
 // A securityContact is whom to tell of a fault of the site.
@@ -68,5 +68,5 @@ func (s *site) getSecurity(w http.ResponseWriter, r *http.Request) error {
 	if c.canonical != "" {
 		text += "Canonical: " + c.canonical + "\n"
 	}
-	return s.send(w, http.StatusOK, plainType, []byte(text))
+	return s.sendBare(w, http.StatusOK, plainType, []byte(text))
 }

@@ -296,7 +296,7 @@ func (s *site) getText(w http.ResponseWriter, r *http.Request, t *text) error {
 	}
 	p.Data = shown
 	mayBeIndexed(w)
-	return s.renderPublic(w, r, "text", p)
+	return s.render(w, http.StatusOK, "text", p)
 }
 
 // whoPage is what the page of who runs this shows beneath its text.

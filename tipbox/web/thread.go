@@ -54,7 +54,7 @@ func (s *site) messageForm(p *page, sent form) messageForm {
 func (s *site) getThread(w http.ResponseWriter, r *http.Request) error {
 	p := s.newPage(r, "thread.title")
 	p.Data = codeForm{}
-	return s.renderPublic(w, r, "code", p)
+	return s.render(w, http.StatusOK, "code", p)
 }
 
 func (s *site) postThread(w http.ResponseWriter, r *http.Request) error {
@@ -269,6 +269,5 @@ func (s *site) postReceipt(w http.ResponseWriter, r *http.Request) error {
 		p.T("receipt.file.words") + "\n" + code.Words(p.Tag) + "\n\n" +
 		p.T("receipt.file.digits") + "\n" + code.Digits() + "\n\n" +
 		p.T("receipt.file.keep") + "\n"
-	w.Header().Set("Content-Disposition", `attachment; filename="receipt.txt"`)
-	return s.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(text))
+	return s.sendFile(w, r, "receipt.txt", text)
 }

@@ -12,6 +12,7 @@
 //   - Attachments stream from the socket into the service; no part of a request
 //     touches the disk in the clear.
 //   - Unknown, expired and erased receipt codes get the same page.
+//   - All that a source is answered is of a few lengths: see pad.go.
 package web
 
 import (
@@ -45,7 +46,6 @@ type site struct {
 	blocks  chan []byte
 	heavies heavies
 	look    *Look
-	zip     zipper
 	*embedded
 }
 
@@ -110,7 +110,7 @@ func (s *site) routes() *mux.Router {
 
 // fixedRoutes are those of the program, whatever the site has besides.
 func (s *site) fixedRoutes() *mux.Router {
-	r := mux.NewRouter()
+	r := mux.NewRouter().SkipClean(true) // no redirects
 	s.homeRoutes(r)
 	s.rewardRoutes(r)
 	s.tipRoutes(r)
@@ -121,7 +121,7 @@ func (s *site) fixedRoutes() *mux.Router {
 	s.claimRoutes(r)
 	s.robotRoutes(r)
 	r.Handle("/healthz", s.handle(func(w http.ResponseWriter, r *http.Request) error {
-		return s.send(w, http.StatusOK, plainType, []byte("ok\n"))
+		return s.sendBare(w, http.StatusOK, plainType, []byte("ok\n"))
 	})).Methods("GET", "HEAD")
 	return r
 }
