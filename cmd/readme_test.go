@@ -227,3 +227,43 @@ func TestReadmeSaysWhoLearnsWhatInTheWordsOfThePage(t *testing.T) {
 		t.Error("static/site/pages/threats.en.md stands in README.md in other words")
 	}
 }
+
+// TestSecurityNamesTestsThatAreThere reads the table of what each compromise yields: each
+// line names tests, and each of them is there.
+func TestSecurityNamesTestsThatAreThere(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "\n## Security\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	there := make(map[string]bool)
+	err = filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			there[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\| (.+?) \| .+ \| (.+) \|$`).FindAllStringSubmatch(section, -1)
+	if len(rows) < 10 {
+		t.Fatalf("the table has %d rows", len(rows))
+	}
+	for _, row := range rows[1:] {
+		names := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(row[2], -1)
+		if len(names) == 0 {
+			t.Errorf("what %s yields is tried by nothing", row[1])
+		}
+		for _, name := range names {
+			if !there[name[1]] {
+				t.Errorf("what %s yields: there is no %s", row[1], name[1])
+			}
+		}
+	}
+}

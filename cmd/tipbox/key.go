@@ -23,7 +23,7 @@ type keygenCmd struct {
 }
 
 func (*keygenCmd) Help() string {
-	return "Example: tipbox keygen alice --protect\n\nThe key stays in your folder. Keep a copy where only you get at it: without the key nobody can read what was sealed to it.\n\n" +
+	return "Example: tipbox keygen alice --protect > alice.card\n\nIt prints your card, which goes to the root key's holder.\n\nThe key stays in your folder. Keep a copy where only you get at it: without the key nobody can read what was sealed to it.\n\n" +
 		"A desk that is an onion service may let in only those whose tor has a key for it, besides the member key:\n\n" +
 		"  tipbox keygen --onion > NAME.auth\n\n" +
 		"The operator puts NAME.auth into the folder authorized_clients of the desk's onion service, and has tor reload. Your half is in onion.key in your folder, and after the join in onion-auth/desk.auth_private, for your tor; " +
@@ -53,8 +53,8 @@ func (c *keygenCmd) Run(a *app) error {
 	if a.json {
 		return (*cardCmd)(nil).print(a, key)
 	}
-	a.say("Your key is in %s. Keep a copy where only you get at it.\nNext, give your card to the root key's holder: tipbox card > %s.card\n", a.home.KeyFile(), key.Name())
-	return nil
+	a.say("Your key is in %s. Keep a copy where only you get at it.\nThis is your card, for the root key's holder; to see it again: tipbox card > %s.card\n", a.home.KeyFile(), key.Name())
+	return (*cardCmd)(nil).print(a, key)
 }
 
 type cardCmd struct{}

@@ -282,7 +282,7 @@ func TestErrorsNameTheNextThingToDo(t *testing.T) {
 	b.Submit("one")
 	tip := b.tip()
 	b.fails("alice", exitUsage, "tipbox --help", "nonsense")
-	b.fails("alice", exitUsage, "tipbox --help", "read")
+	b.fails("alice", exitUsage, "tipbox --help", "export")
 	b.fails("alice", exitUsage, "nothing was done", "reply", tip, "-m", " ")
 	b.fails("alice", exitUsage, "nothing was done", "reply", tip)
 	b.fails("alice", exitUsage, "", "inbox", "--limit", "0")

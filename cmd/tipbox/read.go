@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"golang.org/x/text/width"
@@ -9,7 +12,7 @@ import (
 )
 
 type readCmd struct {
-	tipArg
+	Tip string `arg:"" optional:"" help:"The tip, as the inbox names it; the first of the inbox if left out; - reads tips from standard input, one a line."`
 }
 
 func (*readCmd) Help() string {
@@ -39,6 +42,12 @@ type readTip struct {
 
 func (c *readCmd) Run(a *app) error {
 	return a.forTips(c.Tip, func(s *session, tip string) (*result, error) {
+		if tip == "" {
+			var err error
+			if tip, err = s.first(a.ctx); err != nil {
+				return nil, err
+			}
+		}
 		_, opened, err := s.open(a, tip)
 		if err != nil {
 			return nil, err
@@ -57,6 +66,20 @@ func (c *readCmd) Run(a *app) error {
 		}
 		return &result{doc: doc, print: func() { a.printTip(doc) }}, failed
 	})
+}
+
+// first is the tip with which the inbox begins.
+func (s *session) first(ctx context.Context) (string, error) {
+	page, err := s.Inbox(ctx, tipbox.InboxFilter{}, "", 1)
+	switch {
+	case err != nil:
+		return "", err
+	case len(page.Items) == 0:
+		return "", errors.New("there are no tips for you yet")
+	case !tipbox.ValidTipID(page.Items[0].Tip):
+		return "", fmt.Errorf("the desk's pages make no sense: %w", tipbox.ErrInvalid)
+	}
+	return page.Items[0].Tip, nil
 }
 
 func (a *app) printTip(tip *readTip) {

@@ -18,7 +18,7 @@ import (
 
 type rosterCmd struct {
 	Init     rosterInitCmd     `cmd:"" help:"Make the root key and an empty roster in your folder."`
-	Add      rosterAddCmd      `cmd:"" help:"Enter a member by card, or the desk's server by desk.pub."`
+	Add      rosterAddCmd      `cmd:"" help:"Enter members by their cards, and the desk's server by desk.pub."`
 	Remove   rosterRemoveCmd   `cmd:"" help:"Strike a member."`
 	Rule     rosterRuleCmd     `cmd:"" help:"Say how the cases of a channel are worked: quorum and deadlines."`
 	Calendar rosterCalendarCmd `cmd:"" help:"Say which days are worked."`
@@ -82,16 +82,18 @@ func (c *rosterInitCmd) Run(a *app) error {
 }
 
 type rosterAddCmd struct {
-	File    string   `arg:"" help:"A member's card, or the server's desk.pub." type:"existingfile"`
+	File    []string `arg:"" help:"A member's card, or the server's desk.pub." type:"existingfile"`
 	Role    []string `help:"A role: investigator, reviewer, approver, payer, publisher or custodian. Repeat for more." placeholder:"ROLE"`
 	Channel []string `help:"A channel whose tips the investigator reads. Repeat for more." placeholder:"CHANNEL"`
 	Title   string   `help:"How sources see the member in the list of whom to leave out." placeholder:"TEXT"`
 	Unit    string   `help:"The member's office, which sources can leave out as a whole." placeholder:"TEXT"`
+	Sign    bool     `help:"Sign the roster at once, as tipbox roster sign does."`
 }
 
 func (*rosterAddCmd) Help() string {
 	return "Example: tipbox --home root roster add alice.card --role investigator --channel off-book-funds --unit 'Audit office'\n\n" +
-		"Compare the fingerprint with the member over the telephone before you sign. A member of that name who is there already is replaced."
+		"Compare the fingerprint with the member over the telephone before you sign, or with --sign before you give the roster away: nothing is in force before the server has it. " +
+		"A member of that name who is there already is replaced. Of several files either all are entered or none."
 }
 
 func (c *rosterAddCmd) Run(a *app) error {
@@ -99,43 +101,62 @@ func (c *rosterAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(c.File)
-	if err != nil {
+	cards := 0
+	var entered []func()
+	for _, file := range c.File {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		var say func()
+		if text := strings.TrimSpace(string(data)); !strings.Contains(text, "\n") {
+			say, err = c.addServer(a, draft, file, text)
+		} else {
+			cards++
+			say, err = c.addMember(a, draft, data)
+		}
+		if err != nil {
+			return err
+		}
+		entered = append(entered, say)
+	}
+	if cards == 0 && len(c.Role)+len(c.Channel) > 0 {
+		return usageError{errors.New("a server has no roles and no channels")}
+	}
+	if err := a.writeDraft(draft); err != nil {
 		return err
 	}
-	text := strings.TrimSpace(string(data))
-	if !strings.Contains(text, "\n") {
-		return c.addServer(a, draft, text)
+	for _, say := range entered {
+		say()
 	}
+	if c.Sign {
+		return (*rosterSignCmd)(nil).Run(a)
+	}
+	a.say("Next: tipbox roster sign\n")
+	return nil
+}
+
+// addMember enters a member into the draft, and returns what then says so.
+func (c *rosterAddCmd) addMember(a *app, draft *roster.Roster, data []byte) (say func(), err error) {
 	m := &roster.Member{Title: c.Title, Unit: norm.NFC.String(strings.TrimSpace(c.Unit)), Channels: c.Channel, CardText: string(data)}
 	for _, role := range c.Role {
 		m.Roles = append(m.Roles, roster.Role(role))
 	}
 	if err := draft.Add(m, roster.AtSigning); err != nil {
-		return err
+		return nil, err
 	}
-	if err := a.writeDraft(draft); err != nil {
-		return err
-	}
-	a.say("Entered %s. Fingerprint: %s\nNext: tipbox roster sign\n", m.Name(), m.Card.Fingerprint())
-	return nil
+	return func() { a.say("Entered %s. Fingerprint: %s\n", m.Name(), m.Card.Fingerprint()) }, nil
 }
 
-func (c *rosterAddCmd) addServer(a *app, draft *roster.Roster, verifier string) error {
+// addServer is addMember for a server.
+func (c *rosterAddCmd) addServer(a *app, draft *roster.Roster, file, verifier string) (say func(), err error) {
 	if _, _, err := roster.VerifierPublic(verifier); err != nil {
-		return fmt.Errorf("%s is neither a card nor a server's public key: %w", cleanLine(c.File), err)
-	}
-	if len(c.Role) > 0 || len(c.Channel) > 0 {
-		return usageError{errors.New("a server has no roles and no channels")}
+		return nil, fmt.Errorf("%s is neither a card nor a server's public key: %w", cleanLine(file), err)
 	}
 	if !slices.Contains(draft.Servers, verifier) {
 		draft.Servers = append(draft.Servers, verifier)
 	}
-	if err := a.writeDraft(draft); err != nil {
-		return err
-	}
-	a.say("Entered the server. Fingerprint: %s\nNext: tipbox roster sign\n", roster.Fingerprint(verifier))
-	return nil
+	return func() { a.say("Entered the server. Fingerprint: %s\n", roster.Fingerprint(verifier)) }, nil
 }
 
 type rosterRemoveCmd struct {

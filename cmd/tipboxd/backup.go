@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -16,15 +17,17 @@ import (
 
 type backupCmd struct {
 	Dir            string   `arg:"" help:"The server's folder." type:"existingdir"`
-	File           string   `arg:"" help:"The file to make."`
+	File           string   `arg:"" help:"The file to make, or a folder for one that is named after the day."`
 	Recipient      []string `help:"Who may open it: age1pq1… Give it again for each." placeholder:"KEY"`
 	RecipientsFile string   `help:"Who may open it, one a line." type:"existingfile" placeholder:"FILE"`
+	Keep           int      `help:"Remove backups from the folder that are older than so many days, once the new one is made." placeholder:"DAYS"`
 }
 
 func (*backupCmd) Help() string {
 	return "Example: tipboxd backup /srv/tipbox /mnt/backup/tipbox.age --recipients-file backup.pub\n\n" +
 		"The server may run. Without a recipient named here, those of backup_recipients in tipbox.toml. " +
 		"Make the key on another machine, with the age program: age-keygen -pq -o backup.key, then age-keygen -y -o backup.pub backup.key.\n\n" +
+		"For every night: tipboxd backup /srv/tipbox /mnt/backup --keep 31\n\n" +
 		"The file is an age file of a tar archive: the database as it is at one moment, without what was erased before; every attachment; " +
 		"tipbox.toml, roster.note, site/, and desk.key, by which members know the server. " +
 		"A tip erased while the backup is being made is in it or not; what is in it is whole. " +
@@ -41,6 +44,11 @@ func (c *backupCmd) Run(a *app) error {
 		return err
 	}
 	recipients, err := c.recipients(f.config)
+	if err != nil {
+		return err
+	}
+	today := time.Now().In(f.location)
+	series, err := c.nameAfter(today)
 	if err != nil {
 		return err
 	}
@@ -62,7 +70,7 @@ func (c *backupCmd) Run(a *app) error {
 	if err := c.giveName(out.Name()); err != nil {
 		return err
 	}
-	if err := keepDay(c.Dir, backupMark, time.Now().In(f.location)); err != nil {
+	if err := keepDay(c.Dir, backupMark, today); err != nil {
 		fmt.Fprintf(a.stderr, "The backup is made, and the day cannot be noted, so tipboxd doctor will not know of it: %v\n", err)
 	}
 	info, err := out.Stat()
@@ -70,6 +78,56 @@ func (c *backupCmd) Run(a *app) error {
 		return err
 	}
 	a.print("%s: %d bytes\n", c.File, info.Size())
+	return c.removeOld(series, today)
+}
+
+// nameAfter names the file after the day if a folder is given for it, which it
+// returns, or "".
+func (c *backupCmd) nameAfter(day time.Time) (folder string, err error) {
+	if info, err := os.Stat(c.File); err != nil || !info.IsDir() {
+		if c.Keep != 0 {
+			return "", fmt.Errorf("--keep is for a folder of backups, and %s is none", c.File)
+		}
+		return "", nil
+	}
+	if c.Keep < 0 {
+		return "", errors.New("--keep takes a number of days")
+	}
+	folder = c.File
+	for n := 1; ; n++ {
+		name := "tipbox-" + day.Format(time.DateOnly)
+		if n > 1 {
+			name = fmt.Sprintf("%s-%d", name, n)
+		}
+		c.File = filepath.Join(folder, name+".age")
+		if _, err := os.Lstat(c.File); err != nil {
+			return folder, nil // what else it may be, making the file tells
+		}
+	}
+}
+
+// inSeries is how nameAfter names files.
+var inSeries = regexp.MustCompile(`^tipbox-(\d{4}-\d{2}-\d{2})(-\d+)?\.age$`)
+
+// removeOld removes the backups of the folder that are older than is to be kept.
+func (c *backupCmd) removeOld(folder string, today time.Time) error {
+	if folder == "" || c.Keep == 0 {
+		return nil
+	}
+	first := today.AddDate(0, 0, -c.Keep).Format(time.DateOnly)
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, file := range files {
+		if name := inSeries.FindStringSubmatch(file.Name()); name != nil && name[1] < first && file.Type().IsRegular() {
+			errs = append(errs, os.Remove(filepath.Join(folder, file.Name())))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("the backup is made, and an older one cannot be removed: %w", err)
+	}
 	return nil
 }
 

@@ -19,6 +19,9 @@ func (*checkCmd) Help() string {
 }
 
 func (c *checkCmd) Run(a *app) error {
+	if err := actAsOwner(c.Dir); err != nil {
+		return err
+	}
 	f, err := openFolder(a.ctx, c.Dir, a.log)
 	if err != nil {
 		return err

@@ -20,6 +20,9 @@ func (*compactCmd) Help() string {
 }
 
 func (c *compactCmd) Run(a *app) error {
+	if err := actAsOwner(c.Dir); err != nil {
+		return err
+	}
 	if err := checkModes(c.Dir); err != nil {
 		return err
 	}

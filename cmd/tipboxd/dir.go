@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -91,13 +90,10 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	if err := f.readConfig(); err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(f.file(deskKeyName))
-	if err != nil {
+	if err := f.readKey(); err != nil {
 		return nil, err
 	}
-	if f.key, err = roster.ParseSigningKey(strings.TrimSpace(string(text))); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.file(deskKeyName), err)
-	}
+	var err error
 	f.channels, err = loadChannels(f.file(siteName))
 	if err != nil {
 		return nil, err

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"strings"
 	"time"
 
-	"tipbox/crypto/roster"
 	"tipbox/store"
 	"tipbox/store/bolt"
 	"tipbox/store/dir"
@@ -150,11 +147,7 @@ func (e *exam) prepare() {
 	}
 	e.today = e.m.now().In(f.location).Format(time.DateOnly)
 	f.channels, e.channelsErr = loadChannels(f.file(siteName))
-	text, err := os.ReadFile(f.file(deskKeyName))
-	if err == nil {
-		f.key, err = roster.ParseSigningKey(strings.TrimSpace(string(text)))
-	}
-	e.keyErr = err
+	e.keyErr = f.readKey()
 	e.lookInside()
 }
 

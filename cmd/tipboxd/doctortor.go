@@ -24,11 +24,14 @@ type torPlace struct {
 	profiles  []string // what AppArmor lets tor do; none where it does not keep programs in
 }
 
+// packageTorUser is as whom the tor runs that the package brings for this alone.
+const packageTorUser = "_tor-tipbox"
+
 // systemTor is that of this machine.
 func systemTor() torPlace {
 	t := torPlace{
 		localTor: defaultTor, hostnames: hostnameFiles,
-		users: []string{"_tor-tipbox", "debian-tor", "tor", "toranon"}, lookUp: lookUpAccount,
+		users: []string{packageTorUser, "debian-tor", "tor", "toranon"}, lookUp: lookUpAccount,
 	}
 	if on, err := os.ReadFile("/sys/module/apparmor/parameters/enabled"); err == nil && strings.HasPrefix(string(on), "Y") {
 		t.profiles = []string{"/etc/apparmor.d/system_tor", "/etc/apparmor.d/local/system_tor"}
@@ -198,6 +201,9 @@ func (e *exam) lookTorsWay(path string) {
 			continue
 		}
 		now, then := a.barred(path)
+		if now == "" && name == packageTorUser {
+			return // nor does AppArmor keep that one in
+		}
 		if now == "" {
 			why = ""
 			break

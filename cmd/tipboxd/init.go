@@ -24,7 +24,8 @@ type initCmd struct {
 }
 
 func (*initCmd) Help() string {
-	return "Example: tipboxd init /srv/tipbox --root 'root+1a2b3c4d+…' --timezone Asia/Shanghai"
+	return "Example: tipboxd init /srv/tipbox --root 'root+1a2b3c4d+…' --timezone Asia/Shanghai > desk.pub\n\n" +
+		"A folder that is there, and empty, stays its owner's, also if root does this: what is made in it is that user's."
 }
 
 func (c *initCmd) Run(a *app) error {
@@ -47,6 +48,9 @@ func (c *initCmd) Run(a *app) error {
 	if _, err := time.LoadLocation(cfg.Timezone); err != nil {
 		return fmt.Errorf("--timezone: %w", err)
 	}
+	if err := actAsOwner(c.Dir); err != nil {
+		return err
+	}
 	if err := makeFolder(c.Dir); err != nil {
 		return err
 	}
@@ -57,7 +61,7 @@ func (c *initCmd) Run(a *app) error {
 	a.print("%s\n", verifier)
 	fmt.Fprintf(a.stderr, "Made %s. That is the server's key; it is also in %s.\n"+
 		"Next, the root key's holder: tipbox roster add %s, then tipbox roster sign.\n"+
-		"Then put roster.note into %s and start: tipboxd serve %s\n",
+		"Then put it there and start: tipboxd roster %s roster.note, and tipboxd serve %s (the package's server starts by itself)\n",
 		c.Dir, filepath.Join(c.Dir, deskPubName), deskPubName, c.Dir, c.Dir)
 	return nil
 }

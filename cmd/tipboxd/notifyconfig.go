@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -32,7 +33,8 @@ type notifyConfig struct {
 // notifyExample is what init writes below the section: the rest of a whole one,
 // as comments.
 const notifyExample = `
-# To whom, and how. A file is in this folder unless it begins with /.
+# To whom, and how. A file is in this folder unless it begins with /, or is a
+# credential that systemd passes: "credential:tipbox.smtp" is in /etc/credstore.
 #
 # [notify.smtp]
 # server = "mail.example.org:587"   # it must offer STARTTLS
@@ -212,8 +214,11 @@ func readSecret(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := closedToOthers(file, info); err != nil {
-		return "", err
+	// Who may read a credential is in a list of systemd's, which a mode does not show.
+	if folder := os.Getenv(credentialFolder); folder == "" || filepath.Dir(file) != folder {
+		if err := closedToOthers(file, info); err != nil {
+			return "", err
+		}
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSecret+2))
 	if err != nil {
@@ -244,9 +249,20 @@ func clientTLS(host, caFile string) (*tls.Config, error) {
 	return config, nil
 }
 
+// A credential is what systemd passes to a service, LoadCredential= in its unit:
+// a file in a folder that only the service can read, and that is never on a disk.
+const (
+	credentialPrefix = "credential:"
+	credentialFolder = "CREDENTIALS_DIRECTORY"            // of the environment
+	credentialsThere = "/run/credentials/tipboxd.service" // where it is, for errors where there is none
+)
+
 // besides is the path of a file that the configuration of the folder names, or
 // "" if it names none.
 func (f *folder) besides(name string) string {
+	if credential, ok := strings.CutPrefix(name, credentialPrefix); ok {
+		return filepath.Join(cmp.Or(os.Getenv(credentialFolder), credentialsThere), filepath.Base(credential))
+	}
 	if name == "" || filepath.IsAbs(name) {
 		return name
 	}

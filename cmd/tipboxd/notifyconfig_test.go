@@ -173,3 +173,27 @@ func TestSecretsAreForUsAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestCredentialsAreReadAsSystemdLeavesThem: it gives a file to a service by a list that
+// its mode does not show.
+func TestCredentialsAreReadAsSystemdLeavesThem(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "tipbox.smtp", "secret\n")
+	file := filepath.Join(dir, "tipbox.smtp")
+	if err := os.Chmod(file, 0o440); err != nil {
+		t.Fatal(err)
+	}
+	f := &folder{path: t.TempDir()}
+	if got, err := readSecret(f.besides(file)); err == nil {
+		t.Errorf("a file that others can read is a secret: %q", got)
+	}
+	if got, err := readSecret(f.besides("credential:tipbox.smtp")); err == nil || !strings.Contains(err.Error(), "/run/credentials/tipboxd.service/tipbox.smtp") {
+		t.Errorf("without systemd: %q, %v", got, err)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	for _, name := range []string{"credential:tipbox.smtp", "credential:../x/tipbox.smtp"} {
+		if got, err := readSecret(f.besides(name)); err != nil || got != "secret" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}

@@ -186,8 +186,15 @@ func countEntries(folder *os.File) int64 {
 	return int64(len(names))
 }
 
-// programVersion is the version of the program as Go's tools stamp it.
+// version is what the linker of a package puts here: see .ci/package.
+var version string
+
+// programVersion is the version of the package that the program is of or, without
+// one, as Go's tools stamp it.
 func programVersion() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

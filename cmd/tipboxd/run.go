@@ -21,6 +21,7 @@ const (
 type commands struct {
 	Demo    demoCmd    `cmd:"" help:"Make a whole organisation to try things out, and serve."`
 	Init    initCmd    `cmd:"" help:"Make the folder of a server."`
+	Roster  rosterCmd  `cmd:"" help:"Put a signed roster into a folder."`
 	Serve   serveCmd   `cmd:"" help:"Serve from a folder."`
 	Check   checkCmd   `cmd:"" help:"Prove a folder whole, or say what is wrong."`
 	Doctor  doctorCmd  `cmd:"" help:"Say what is wrong with a server, or will be, and what to do."`
