@@ -118,7 +118,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	servers := []*http.Server{newServer(f.prober.before(pages)), newServer(desk.New(desk.Config{Service: f.service, Log: a.log}))}
 	listeners := []net.Listener{f.sources, tls.NewListener(f.members, config)}
 	if secure != nil {
-		servers = append(servers, newServer(strictly(pages)))
+		servers = append(servers, newServer(strictly(f.prober.before(pages))))
 		listeners = append(listeners, tls.NewListener(&door{secure, f.sources}, f.sourcesTLS(certs)))
 		a.log.Info("serving over TLS", "sources", secure.Addr().String())
 	}
