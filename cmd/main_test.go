@@ -3,10 +3,13 @@
 package cmd_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 )
 
@@ -20,6 +23,12 @@ const programsEnv = "TIPBOX_PROGRAMS"
 func TestMain(m *testing.M) {
 	os.Setenv("LC_ALL", "C.UTF-8")      // whatever is spoken here; a browser takes names of files by it
 	os.Setenv("PEBBLE_VA_NOSLEEP", "1") // else an authority waits before it looks
+	// Some of them only wait: for a network, for a browser. A number that was asked for
+	// goes before.
+	flag.Parse()
+	if asked := flag.Lookup("test.parallel"); asked.Value.String() == asked.DefValue {
+		asked.Value.Set(strconv.Itoa(runtime.GOMAXPROCS(0) + 2))
+	}
 	os.Exit(func() int {
 		if programs = os.Getenv(programsEnv); programs != "" {
 			return m.Run()

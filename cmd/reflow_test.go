@@ -71,13 +71,13 @@ var (
 	pageTable = regexp.MustCompile(`(?s)<(table|pre|svg)\b.*?</(table|pre|svg)>`)
 )
 
-// mayStickOut reports whether a page has what no page of its language before had and
-// what can be too wide: an element, a word of 16 letters or more, or a table.
+// mayStickOut reports whether a page has what can be too wide and what no page before
+// had: an element; or, of its language, a word of 16 letters or more, or a table.
 func mayStickOut(known map[string]bool, page *webtest.State) bool {
 	_, body, _ := strings.Cut(string(page.Body), "</head>")
 	body = pageValue.ReplaceAllString(body, "")
-	found := news(known, page.Lang, page)
-	for _, wide := range append(pageWord.FindAllString(body, -1), pageTable.FindAllString(body, -1)...) {
+	found := news(known, "", page)
+	for _, wide := range append(pageWord.FindAllString(pageTag.ReplaceAllString(body, " "), -1), pageTable.FindAllString(body, -1)...) {
 		if key := page.Lang + ":" + wide; !known[key] {
 			known[key], found = true, true
 		}

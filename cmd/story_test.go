@@ -10,6 +10,7 @@ import (
 	"html"
 	"io/fs"
 	"maps"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -101,13 +102,17 @@ var updateScripts = flag.Bool("update-scripts", false, "rewrite the expected out
 // canary is planted in what must stay secret.
 const canary = "canary-kanarienvogel-金丝雀-0123456789abcdefghij"
 
+// freeAddress is one on which nobody listens. It is below those that the system
+// gives to connections, so that none of these takes it meanwhile.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(22_000))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", err
 }
 
 // A server is a running tipboxd of a script.
