@@ -1,15 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/google/renameio/v2"
 )
 
 // Marks in the folder that say on which day something was done last: a day, and no
@@ -20,26 +16,9 @@ const (
 	settleMark  = "settle.day"
 )
 
-// keepDay writes a mark. It belongs to whom the folder belongs to, also if root made
-// the backup.
+// keepDay writes a mark.
 func keepDay(dir, mark string, day time.Time) error {
-	file := filepath.Join(dir, mark)
-	if err := renameio.WriteFile(file, []byte(day.Format(time.DateOnly)+"\n"), 0o600); err != nil {
-		return err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
-		// Not by its name, as a server that is shut in may not.
-		f, err := os.Open(file)
-		if err != nil {
-			return err
-		}
-		return errors.Join(f.Chown(int(owner.Uid), int(owner.Gid)), f.Close())
-	}
-	return nil
+	return putFile(dir, mark, []byte(day.Format(time.DateOnly)+"\n"))
 }
 
 // keptDay reads a mark: fs.ErrNotExist if it was never done.

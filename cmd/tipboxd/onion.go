@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -147,8 +148,8 @@ func readHostname(file string) (string, error) {
 		return "", err
 	}
 	address := strings.TrimSpace(string(text))
-	if err := onion.CheckAddress(address); err != nil {
-		return "", fmt.Errorf("%s: %w", file, err)
+	if onion.CheckAddress(address) != nil { // its error repeats the text, and beside the file there is tor's key
+		return "", fmt.Errorf("%s: %w", file, onion.ErrAddress)
 	}
 	return address, nil
 }
@@ -212,17 +213,36 @@ func (c *onionCmd) attempt(ctx context.Context, address string, p probe) error {
 }
 
 // saveOnion sets onion in a tipbox.toml and leaves every other byte, the owner and
-// the mode as they are.
+// the mode as they are. Root follows no link of another user's.
 func saveOnion(file, address string) error {
-	file, err := filepath.EvalSymlinks(file)
+	another, err := ofAnother(filepath.Dir(file))
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(file)
+	if !another {
+		if file, err = filepath.EvalSymlinks(file); err != nil {
+			return err
+		}
+	}
+	root, err := os.OpenRoot(filepath.Dir(file)) // out of which nothing leads from here on
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(file)
+	defer root.Close()
+	name := filepath.Base(file)
+	if info, err := root.Lstat(name); err == nil && info.Mode().Type() == fs.ModeSymlink {
+		return fmt.Errorf("%s is a link of another user's: put onion = '%s' into what it leads to, above the first section", file, address)
+	}
+	in, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(in)
 	if err != nil {
 		return err
 	}
@@ -235,7 +255,7 @@ func saveOnion(file, address string) error {
 	if before.Onion = address; err != nil || !reflect.DeepEqual(before, after) {
 		return fmt.Errorf("%s is written in a way that this program does not change: put onion = '%s' into it, above the first section", file, address)
 	}
-	pending, err := renameio.NewPendingFile(file, renameio.WithPermissions(info.Mode().Perm()))
+	pending, err := renameio.NewPendingFile(name, renameio.WithRoot(root), renameio.WithPermissions(info.Mode().Perm()))
 	if err != nil {
 		return err
 	}

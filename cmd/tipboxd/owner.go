@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
+
+	"github.com/google/renameio/v2"
 )
 
 // actAsOwner has root do what follows as the user whose folder it is: what root
@@ -36,4 +39,43 @@ func actAsOwner(dir string) error {
 		return fmt.Errorf("becoming the owner of %s: %w", dir, err)
 	}
 	return nil
+}
+
+// ofAnother reports whether we are root and a folder is another user's, who may at
+// any time put a link in the place of what is in it.
+func ofAnother(dir string) (bool, error) {
+	if os.Geteuid() != 0 {
+		return false, nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return false, err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && owner.Uid != 0, nil
+}
+
+// putFile puts a file into a server's folder, in the place of what is there, link or
+// not. It belongs to whom the folder belongs to, also if root does it, and did so
+// before it had its name.
+func putFile(dir, name string, text []byte) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	pending, err := renameio.NewPendingFile(filepath.Join(dir, name), renameio.WithPermissions(0o600))
+	if err != nil {
+		return err
+	}
+	defer pending.Cleanup()
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
+		// Not by its name, as a server that is shut in may not.
+		if err := pending.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
+	}
+	if _, err := pending.Write(text); err != nil {
+		return err
+	}
+	return pending.CloseAtomicallyReplace()
 }

@@ -6,10 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/google/renameio/v2"
 
 	"tipbox/crypto/roster"
 )
@@ -50,34 +47,11 @@ func (c *rosterCmd) Run(a *app) error {
 	if err := f.fit(r); err != nil {
 		return err
 	}
-	if err := f.putRoster(signed); err != nil {
+	if err := putFile(f.path, rosterName, signed); err != nil {
 		return err
 	}
 	a.print("roster %d of %s, members: %d\n", r.Serial, r.Day, len(r.Members))
 	return c.follow(a)
-}
-
-// putRoster writes the roster, which belongs to whom the folder belongs to, also if
-// root does it.
-func (f *folder) putRoster(signed []byte) error {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return err
-	}
-	pending, err := renameio.NewPendingFile(f.file(rosterName), renameio.WithPermissions(0o600))
-	if err != nil {
-		return err
-	}
-	defer pending.Cleanup()
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
-		if err := pending.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
-			return err
-		}
-	}
-	if _, err := pending.Write(signed); err != nil {
-		return err
-	}
-	return pending.CloseAtomicallyReplace()
 }
 
 // What the package runs: see deploy.
