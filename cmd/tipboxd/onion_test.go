@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tipbox/crypto/onion"
 )
 
 const (
@@ -406,7 +408,8 @@ func TestProbesEnd(t *testing.T) {
 func TestProgressOfTor(t *testing.T) {
 	dir := t.TempDir()
 	cookie := filepath.Join(dir, "cookie")
-	write(t, dir, "cookie", "secret")
+	secret := strings.Repeat("s", cookieSize)
+	write(t, dir, "cookie", secret)
 	for phase, want := range map[string]string{
 		`250-status/bootstrap-phase=NOTICE BOOTSTRAP PROGRESS=45 TAG=requesting_descriptors SUMMARY="Asking for relay descriptors"`: "tor is connected by 45 % (Asking for relay descriptors)",
 		`250-status/bootstrap-phase=NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY="Done"`:                                          "",
@@ -427,7 +430,7 @@ func TestProgressOfTor(t *testing.T) {
 				switch in.Text() {
 				case "PROTOCOLINFO 1":
 					fmt.Fprintf(conn, "250-PROTOCOLINFO 1\r\n250-AUTH METHODS=COOKIE,SAFECOOKIE COOKIEFILE=%q\r\n250-VERSION Tor=\"0.4.9.11\"\r\n250 OK\r\n", cookie)
-				case "AUTHENTICATE " + hex.EncodeToString([]byte("secret")):
+				case "AUTHENTICATE " + hex.EncodeToString([]byte(secret)):
 					fmt.Fprint(conn, "250 OK\r\n")
 				case "GETINFO status/bootstrap-phase":
 					fmt.Fprintf(conn, "%s\r\n250 OK\r\n", phase)
@@ -443,6 +446,45 @@ func TestProgressOfTor(t *testing.T) {
 	}
 	if got := (localTor{Control: filepath.Join(dir, "none")}).progress(t.Context()); got != "" {
 		t.Errorf("without: %q", got)
+	}
+}
+
+// TestNoControlSocketIsSentAnotherFile has one name a file that is no cookie.
+func TestNoControlSocketIsSentAnotherFile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "shadow", "root:$y$j9T$something:20000:0:99999:7:::\n")
+	at := filepath.Join(dir, "control")
+	l, err := net.Listen("unix", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	said := make(chan string, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		in := bufio.NewScanner(conn)
+		in.Scan()
+		fmt.Fprintf(conn, "250-AUTH METHODS=COOKIE COOKIEFILE=%q\r\n250 OK\r\n", filepath.Join(dir, "shadow"))
+		in.Scan()
+		said <- in.Text()
+	}()
+	localTor{Control: at}.progress(t.Context())
+	if got := strings.TrimSpace(<-said); got != "AUTHENTICATE" {
+		t.Errorf("it is sent %q", got)
+	}
+}
+
+// TestAFileOfTorsKeyIsNotRepeated names the file beside the one with the address.
+func TestAFileOfTorsKeyIsNotRepeated(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "hs_ed25519_secret_key", "== ed25519v1-secret: type0 ==canary")
+	_, err := readHostname(filepath.Join(dir, "hs_ed25519_secret_key"))
+	if !errors.Is(err, onion.ErrAddress) || strings.Contains(err.Error(), "canary") {
+		t.Errorf("it says %v", err)
 	}
 }
 

@@ -182,8 +182,7 @@ func (t localTor) progress(ctx context.Context) string {
 	cookie := ""
 	for _, line := range ask("PROTOCOLINFO 1") {
 		if _, file, ok := strings.Cut(line, `COOKIEFILE="`); ok {
-			secret, _ := os.ReadFile(strings.TrimSuffix(file, `"`))
-			cookie = hex.EncodeToString(secret)
+			cookie = hex.EncodeToString(readCookie(strings.TrimSuffix(file, `"`)))
 		}
 	}
 	if ask("AUTHENTICATE "+cookie) == nil {
@@ -199,4 +198,26 @@ func (t localTor) progress(ctx context.Context) string {
 		}
 	}
 	return ""
+}
+
+// cookieSize is that of tor's cookies, in bytes.
+const cookieSize = 32
+
+// readCookie reads what a control socket says is its cookie. Whoever made the socket is
+// sent it, and could name any file that root can read: what is no cookie by its size is
+// not read.
+func readCookie(file string) []byte {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != cookieSize {
+		return nil
+	}
+	cookie := make([]byte, cookieSize)
+	if _, err := io.ReadFull(f, cookie); err != nil {
+		return nil
+	}
+	return cookie
 }
