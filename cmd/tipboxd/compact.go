@@ -30,6 +30,7 @@ func (c *compactCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	if _, err := askDatabase(a.ctx, c.Dir, compactRequest); err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func (c *compactCmd) Run(a *app) error {
 	}
 	f := &folder{path: c.Dir}
 	if err = f.readConfig(); err == nil {
-		err = keepDay(c.Dir, compactMark, time.Now().In(f.location))
+		err = keepDay(c.Dir, compactMark, began.In(f.location))
 	}
 	if err != nil {
 		fmt.Fprintf(a.stderr, "It is done, and the day cannot be noted: %v\n", err)

@@ -32,16 +32,17 @@ func (f *folder) retain(ctx context.Context, a *app) {
 		if err := f.service.FlushVisits(ctx, false); err != nil && ctx.Err() == nil {
 			a.log.Error("writing on which day codes were used", "error", err)
 		}
+		day := f.day() // before it, which may take until the next
 		compacted, err := f.service.Compact(ctx, f.db.Compact)
 		if err != nil && ctx.Err() == nil {
 			a.log.Error("taking what was erased off the disk", "error", err)
 		} else if compacted {
 			a.log.Info("took off the disk what was erased")
-			if err := keepDay(f.path, compactMark, f.day()); err != nil {
+			if err := keepDay(f.path, compactMark, day); err != nil {
 				a.log.Error("noting the day of the compaction", "error", err)
 			}
 		}
-		if err := f.settle(ctx, compacted); err != nil && ctx.Err() == nil {
+		if err := f.settle(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("the folder still tells in which order things came on days that are over", "error", err)
 		}
 		select {
@@ -65,8 +66,9 @@ func untilTomorrow(now time.Time) time.Duration {
 // settle takes from the folder, once a day, what tells more of the days that are over
 // than which they were: where things lie in the database, and what the system
 // keeps of the files in which tips' files are. That is a copy of the one, if it was not
-// made already, and of a day's share of the others.
-func (f *folder) settle(ctx context.Context, compacted bool) error {
+// made already, and of a day's share of the others. What fails is tried again, and
+// what was done is not.
+func (f *folder) settle(ctx context.Context) error {
 	last, err := keptDay(f.path, settleMark)
 	if errors.Is(err, fs.ErrNotExist) {
 		return keepDay(f.path, settleMark, f.day()) // as every day from the next on
@@ -78,7 +80,8 @@ func (f *folder) settle(ctx context.Context, compacted bool) error {
 	if last >= day.Format(time.DateOnly) {
 		return nil
 	}
-	if !compacted {
+	compacted, err := keptDay(f.path, compactMark)
+	if err != nil || compacted != day.Format(time.DateOnly) {
 		err = f.compact(ctx, day)
 	}
 	_, settleErr := f.blobs.Settle(ctx, f.fits)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -50,8 +52,9 @@ func TestAFolderIsSettledOnceADay(t *testing.T) {
 		f.config.Reserve = reserve
 		if mark != "" {
 			write(t, dir, settleMark, mark+"\n")
+			write(t, dir, compactMark, mark+"\n")
 		}
-		err := f.settle(t.Context(), false)
+		err := f.settle(t.Context())
 		info, statErr := os.Stat(f.file(databaseName))
 		if statErr != nil {
 			t.Fatal(statErr)
@@ -69,4 +72,38 @@ func TestAFolderIsSettledOnceADay(t *testing.T) {
 	settle("", 0, false, true) // the same day
 	settle("2026-01-01", 1<<30, false, false)
 	settle("2026-01-01", 0, true, true)
+}
+
+// TestAFileThatCannotBeSettledHasTheDatabaseWrittenOnce has a file for a copy of which
+// there is no room, which is tried again every hour.
+func TestAFileThatCannotBeSettledHasTheDatabaseWrittenOnce(t *testing.T) {
+	dir := newDemo(t, "")
+	f, err := openFolder(t.Context(), dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.config.Reserve = 0
+	const blob = "abcdefghijklmnopqrstuvwxyz"
+	write(t, dir, filepath.Join(blobsName, blob[:2], blob), "")
+	file := filepath.Join(f.file(blobsName), blob[:2], blob)
+	yesterday := f.day().AddDate(0, 0, -1)
+	if err := errors.Join(os.Truncate(file, 1<<42), os.Chtimes(file, yesterday, yesterday)); err != nil {
+		t.Skip(err)
+	}
+	write(t, dir, settleMark, yesterday.Format(time.DateOnly)+"\n")
+	var before os.FileInfo
+	for i := range 3 {
+		if err := f.settle(t.Context()); err == nil {
+			t.Fatal("it is settled")
+		}
+		info, err := os.Stat(f.file(databaseName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 && !os.SameFile(info, before) {
+			t.Errorf("at try %d the database is written anew again", i+1)
+		}
+		before = info
+	}
 }
