@@ -211,6 +211,9 @@ func (a *archiver) writeFile(name string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a file: take it away, or put a file there", f.Name())
 	}
+	if err := mayHand(a.root, f.Name(), info); err != nil {
+		return err
+	}
 	return a.write(name, f, info.Size())
 }
 

@@ -55,6 +55,25 @@ func ofAnother(dir string) (bool, error) {
 	return ok && owner.Uid != 0, nil
 }
 
+// mayHand refuses root a file in another's folder which that user could not read: it
+// is what a link leads to.
+func mayHand(dir, file string, info fs.FileInfo) error {
+	another, err := ofAnother(dir)
+	if err != nil || !another {
+		return err
+	}
+	folder, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	owner := folder.Sys().(*syscall.Stat_t)
+	if of, ok := info.Sys().(*syscall.Stat_t); ok && of.Uid != owner.Uid && info.Mode().Perm()&0o004 == 0 &&
+		(of.Gid != owner.Gid || info.Mode().Perm()&0o040 == 0) {
+		return fmt.Errorf("%s leads to a file that the owner of %s may not read: take it away, or let them read it", file, dir)
+	}
+	return nil
+}
+
 // putFile puts a file into a server's folder, in the place of what is there, link or
 // not. It belongs to whom the folder belongs to, also if root does it, and did so
 // before it had its name.

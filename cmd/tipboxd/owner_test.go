@@ -1,6 +1,8 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,5 +94,24 @@ func TestRootSavesAnOnionThroughNoLinkOfAnothers(t *testing.T) {
 	}
 	if got, err := os.ReadFile(file); err != nil || !strings.Contains(string(got), exampleOnion) {
 		t.Errorf("%v: the link's file is %s", err, got)
+	}
+}
+
+// TestRootBacksUpNoFileThatTheOwnerMayNotRead has the site be a link out of the
+// folder. The folder's owner also says who can open backups.
+func TestRootBacksUpNoFileThatTheOwnerMayNotRead(t *testing.T) {
+	dir, file := anothersFolder(t, "ours")
+	if err := os.Symlink(filepath.Dir(file), filepath.Join(dir, siteName)); err != nil {
+		t.Fatal(err)
+	}
+	for mode, may := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		a := &archiver{ctx: t.Context(), tar: tar.NewWriter(&out), root: dir}
+		if err := a.writeSite(); (err == nil) != may || strings.Contains(out.String(), "ours\x00") != may {
+			t.Errorf("%04o: it says %v", mode, err)
+		}
 	}
 }
