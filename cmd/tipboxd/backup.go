@@ -107,7 +107,7 @@ func (c *backupCmd) nameAfter(day time.Time) (folder string, err error) {
 }
 
 // inSeries is how nameAfter names files.
-var inSeries = regexp.MustCompile(`^tipbox-(\d{4}-\d{2}-\d{2})(-\d+)?\.age$`)
+var inSeries = regexp.MustCompile(`^tipbox-(\d{4}-\d{2}-\d{2})(-\d+)?\.age(\.part-\d+)?$`)
 
 // removeOld removes the backups of the folder that are older than is to be kept.
 func (c *backupCmd) removeOld(folder string, today time.Time) error {
