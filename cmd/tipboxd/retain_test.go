@@ -72,6 +72,7 @@ func TestAFolderIsSettledOnceADay(t *testing.T) {
 	settle("", 0, false, true) // the same day
 	settle("2026-01-01", 1<<30, false, false)
 	settle("2026-01-01", 0, true, true)
+	settle("2040-01-01", 0, true, true) // when the clock was wrong
 }
 
 // TestAFileThatCannotBeSettledHasTheDatabaseWrittenOnce has a file for a copy of which

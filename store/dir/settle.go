@@ -50,7 +50,8 @@ func (b *Blobs) Settle(ctx context.Context, fits func(size int64) error) (settle
 	return settled, errors.Join(failed...)
 }
 
-// unsettled lists the blobs that bear an earlier day.
+// unsettled lists the blobs that bear another day: an earlier one, or what a clock that
+// was wrong took for one.
 func (b *Blobs) unsettled(ctx context.Context) (names []string, err error) {
 	today := b.day()
 	err = b.List(ctx, func(name string, _ int64) error {
@@ -58,7 +59,7 @@ func (b *Blobs) unsettled(ctx context.Context) (names []string, err error) {
 		if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
 			return nil
 		}
-		if err == nil && !info.ModTime().Equal(always) && info.ModTime().Before(today) {
+		if err == nil && !info.ModTime().Equal(always) && !info.ModTime().Equal(today) {
 			names = append(names, name)
 		}
 		return err

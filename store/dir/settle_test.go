@@ -221,3 +221,13 @@ func settleForEver(t *testing.T, folder string) {
 		}
 	}
 }
+
+// TestSettleFindsTheBlobsOfAClockThatWasWrong has a day that comes after ours.
+func TestSettleFindsTheBlobsOfAClockThatWasWrong(t *testing.T) {
+	days := newCalendar()
+	b := days.open(t, filepath.Join(t.TempDir(), "blobs"))
+	put(t, b, name(0), content(1))
+	days.day = days.day.AddDate(-1, 0, 0)
+	settle(t, b, 1)
+	settle(t, b, 0)
+}
