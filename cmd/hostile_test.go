@@ -19,8 +19,8 @@ import (
 var hostileField = flag.Int64("hostile.field", 256<<20, "bytes of the largest field in TestHostileRequests; 5 GiB takes half a minute")
 
 const (
-	hostileMemory = 24 << 10 // KiB that one hostile request may cost
-	hostileEight  = 96 << 10 // KiB that eight at once may cost
+	hostileMemory = 24 << 10  // KiB that one hostile request may cost
+	hostileEight  = 160 << 10 // KiB that eight at once may cost
 )
 
 const multipartHead = "POST /tip HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=b\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -131,14 +131,18 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	}
 	systemd.ready()
 	watch, stopWatching := context.WithCancel(a.ctx)
-	defer stopWatching()
-	go f.watchRoster(watch, a)
+	var watchers sync.WaitGroup
+	defer func() { // nobody writes into the folder of a server that has ended
+		stopWatching()
+		watchers.Wait()
+	}()
+	watchers.Go(func() { f.watchRoster(watch, a) })
 	if certs != nil {
 		go certs.keep(watch, a.log)
 	}
-	go f.retain(watch, a)
-	go f.hideTimes(watch)
-	go f.observer.observe(watch, a, f.location)
+	watchers.Go(func() { f.retain(watch, a) })
+	watchers.Go(func() { f.hideTimes(watch) })
+	watchers.Go(func() { f.observer.observe(watch, a, f.location) })
 	defer f.serveNotices(watch, a)()
 	select {
 	case err = <-failed:
