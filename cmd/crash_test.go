@@ -314,6 +314,19 @@ func (c *crash) last(t *testing.T) {
 	c.saveOne(t)
 	s.stop(t)
 	report := c.o.mustBeWhole(t, true)
+	c.count()
+	if report.Tips != c.Tips || report.Messages != c.Messages || report.Files != c.Files || report.Erased != c.Erased {
+		t.Errorf("there are %d tips, %d messages, %d files, %d erasures, and were sent %d, %d, %d, %d",
+			report.Tips, report.Messages, report.Files, report.Erased, c.Tips, c.Messages, c.Files, c.Erased)
+	}
+	left, err := filepath.Glob(filepath.Join(c.o.dir, "blobs", "tmp", "*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left in tmp: %q, %v", left, err)
+	}
+}
+
+// count adds up what sources were told was kept, and erased.
+func (c *crash) count() {
 	for _, tip := range c.tips {
 		if tip.erased {
 			c.Erased++
@@ -324,14 +337,6 @@ func (c *crash) last(t *testing.T) {
 		for _, m := range tip.messages {
 			c.Files += len(m.files)
 		}
-	}
-	if report.Tips != c.Tips || report.Messages != c.Messages || report.Files != c.Files || report.Erased != c.Erased {
-		t.Errorf("there are %d tips, %d messages, %d files, %d erasures, and were sent %d, %d, %d, %d",
-			report.Tips, report.Messages, report.Files, report.Erased, c.Tips, c.Messages, c.Files, c.Erased)
-	}
-	left, err := filepath.Glob(filepath.Join(c.o.dir, "blobs", "tmp", "*"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left in tmp: %q, %v", left, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -89,8 +90,13 @@ func TestAFileThatCannotBeSettledHasTheDatabaseWrittenOnce(t *testing.T) {
 	write(t, dir, filepath.Join(blobsName, blob[:2], blob), "")
 	file := filepath.Join(f.file(blobsName), blob[:2], blob)
 	yesterday := f.day().AddDate(0, 0, -1)
-	if err := errors.Join(os.Truncate(file, 1<<42), os.Chtimes(file, yesterday, yesterday)); err != nil {
-		t.Skip(err)
+	if err := os.Truncate(file, 1<<42); errors.Is(err, syscall.EFBIG) {
+		t.Skip("this file system has no files of 4 TiB: ", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(file, yesterday, yesterday); err != nil {
+		t.Fatal(err)
 	}
 	write(t, dir, settleMark, yesterday.Format(time.DateOnly)+"\n")
 	var before os.FileInfo
