@@ -36,11 +36,8 @@ func (*backupCmd) Help() string {
 }
 
 func (c *backupCmd) Run(a *app) error {
-	if err := checkModes(c.Dir); err != nil {
-		return err
-	}
 	f := &folder{path: c.Dir}
-	if err := f.readConfig(); err != nil {
+	if err := asOwner(c.Dir, f.readChecked); err != nil {
 		return err
 	}
 	recipients, err := c.recipients(f.config)
@@ -237,7 +234,7 @@ func (c *backupCmd) write(a *app, out io.Writer, recipients []age.Recipient) err
 	if err != nil {
 		return err
 	}
-	if err := writeArchive(a.ctx, sealed, c.Dir); err != nil {
+	if err := asOwner(c.Dir, func() error { return writeArchive(a.ctx, sealed, c.Dir) }); err != nil {
 		return err
 	}
 	return sealed.Close()

@@ -23,7 +23,7 @@ type doctorCmd struct {
 func (*doctorCmd) Help() string {
 	return "Example: tipboxd doctor /srv/tipbox\n\n" +
 		"Looks at the folder, the roster, the site, the settings, tor and the machine, and says of each whether it is well, what is wrong or soon will be, and what to type. " +
-		"The server may run or not. Nothing is changed. Run it as the user that the server runs as. Exit status 1 if anything is an error.\n\n" +
+		"The server may run or not. Nothing is changed. Run it as root, which looks into the folder as the user whose it is and at tor as root, or as that user. Exit status 1 if anything is an error.\n\n" +
 		"It takes a moment however many tips there are, and so looks at the newest only: tipboxd check reads everything."
 }
 
@@ -112,23 +112,42 @@ type examination struct {
 
 // A doctorCheck looks at one thing. What it does not complain of is well.
 type doctorCheck struct {
-	name string
-	well func(*exam) string // what is said then
-	look func(*exam)
+	name      string
+	well      func(*exam) string // what is said then
+	look      func(*exam)
+	elsewhere bool // it looks where root may and the folder's owner may not
 }
 
 // examine looks at a folder.
 func examine(ctx context.Context, dir string, m machine) []finding {
 	e := &exam{ctx: ctx, f: &folder{path: dir}, m: m}
-	e.prepare()
+	e.asOwner(e.prepare)
 	for _, c := range doctorChecks() {
 		e.current = c.name
-		before := len(e.found)
-		if c.look(e); len(e.found) == before {
-			e.add(levelOK, "", "%s", c.well(e))
+		look := func() {
+			before := len(e.found)
+			if c.look(e); len(e.found) == before {
+				e.add(levelOK, "", "%s", c.well(e))
+			}
+		}
+		if c.elsewhere {
+			look()
+		} else {
+			e.asOwner(look)
 		}
 	}
 	return e.found
+}
+
+// asOwner has root look into the folder as the user whose it is.
+func (e *exam) asOwner(look func()) {
+	err := asOwner(e.f.path, func() error {
+		look()
+		return nil
+	})
+	if err != nil {
+		e.fail("", "%v", err)
+	}
 }
 
 func (e *exam) add(l level, do, format string, args ...any) {

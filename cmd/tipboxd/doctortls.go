@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -55,7 +54,7 @@ func (e *exam) certificates() (all []foundCertificate) {
 
 // readCached reads what autocert keeps in one file: key and certificates.
 func readCached(file string) (*tls.Certificate, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -217,7 +217,7 @@ func (e *exam) lookTorsWay(path string) {
 	}
 	known, profile := false, ""
 	for _, file := range e.m.tor.profiles {
-		if text, err := os.ReadFile(file); err == nil {
+		if text, err := readFile(file); err == nil {
 			profile = file
 			known = known || strings.Contains(string(text), strings.TrimPrefix(filepath.Dir(path), "/var"))
 		}

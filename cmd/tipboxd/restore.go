@@ -27,7 +27,7 @@ type restoreCmd struct {
 
 func (*restoreCmd) Help() string {
 	return "Example: tipboxd restore /mnt/backup/tipbox.age /srv/tipbox -i backup.key\n\n" +
-		"Run it as the user that the server runs as. Nothing is ever overwritten: the folder must not be there, or be empty. " +
+		"Run it as the user that the server runs as, or as root: an empty folder that is there stays its owner's. Nothing is ever overwritten: the folder must not be there, or be empty. " +
 		"It appears once all was unpacked, checked as tipboxd check does, and is on the disk; until then nothing is there.\n\n" +
 		"Before you start a server in it: stop the old one for good, since members know both by the same desk.key and sources reach but one. " +
 		"Put the newest roster.note there. What came after the backup is not in it, and what was erased since is: have it erased again. " +
@@ -59,6 +59,9 @@ func (c *restoreCmd) Run(a *app) error {
 	if err := syncFolder(temp); err != nil {
 		return err
 	}
+	if err := giveTo(c.Dir, temp); err != nil {
+		return err
+	}
 	// os.Rename replaces no folder, and os.Remove takes away none that is not empty.
 	if err := os.Remove(c.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return c.taken()
@@ -74,6 +77,21 @@ func (c *restoreCmd) Run(a *app) error {
 	}
 	fmt.Fprintf(a.stderr, "Made %s. Stop the old server for good, put the newest roster.note there, and start: tipboxd serve %s\n", c.Dir, c.Dir)
 	return nil
+}
+
+// giveTo gives all that is in a folder, which only root can enter, to whom the other
+// belongs to, if we are root and that is another.
+func giveTo(dir, all string) error {
+	owner, err := anotherOwner(dir)
+	if owner == nil || err != nil {
+		return err
+	}
+	return filepath.WalkDir(all, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, owner.uid, owner.gids[0])
+	})
 }
 
 func (c *restoreCmd) taken() error {

@@ -37,6 +37,9 @@ func (*serveCmd) Help() string {
 }
 
 func (c *serveCmd) Run(a *app) error {
+	if err := actAsOwner(c.Dir); err != nil {
+		return err
+	}
 	a.keepMemory()
 	go web.Preload()
 	f, err := openFolder(a.ctx, c.Dir, a.log)
@@ -216,7 +219,7 @@ func (f *folder) watchRoster(ctx context.Context, a *app) {
 // nothing to try again: it is in force, or was refused for what it is.
 func (f *folder) renewRoster(ctx context.Context, a *app) bool {
 	before := f.service.Roster().Serial
-	signed, err := os.ReadFile(f.file(rosterName))
+	signed, err := readFile(f.file(rosterName))
 	if err == nil {
 		var r *roster.Roster
 		if r, err = roster.Open(signed, f.config.Root, f.service.Roster().Mark()); err == nil {

@@ -51,6 +51,9 @@ type connections struct {
 }
 
 func (c *statusCmd) Run(a *app) error {
+	if err := actAsOwner(c.Dir); err != nil {
+		return err
+	}
 	if err := checkModes(c.Dir); err != nil {
 		return err
 	}

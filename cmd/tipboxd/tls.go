@@ -97,7 +97,7 @@ type pairSum [sha256.Size]byte
 
 // read reads the files as they are.
 func (p *filePair) read() (cert, key []byte, sum pairSum, err error) {
-	if cert, err = os.ReadFile(p.certFile); err != nil {
+	if cert, err = readFile(p.certFile); err != nil {
 		return nil, nil, sum, err
 	}
 	info, err := os.Stat(p.keyFile)
@@ -107,7 +107,7 @@ func (p *filePair) read() (cert, key []byte, sum pairSum, err error) {
 	if err := keyClosed(p.keyFile, info); err != nil {
 		return nil, nil, sum, err
 	}
-	if key, err = os.ReadFile(p.keyFile); err != nil {
+	if key, err = readFile(p.keyFile); err != nil {
 		return nil, nil, sum, err
 	}
 	return cert, key, sha256.Sum256(append(append([]byte(nil), cert...), key...)), nil

@@ -10,10 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
 )
@@ -136,12 +134,12 @@ const cookieSize = 32
 // readCookie reads what a control socket says is its cookie, and nothing that is none
 // by its size.
 func readCookie(file string) []byte {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, info, err := openFile(file)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != cookieSize {
+	if info.Size() != cookieSize {
 		return nil
 	}
 	cookie := make([]byte, cookieSize)
