@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,7 +21,7 @@ type backupCmd struct {
 	File           string   `arg:"" help:"The file to make, or a folder for one that is named after the day."`
 	Recipient      []string `help:"Who may open it: age1pq1… Give it again for each." placeholder:"KEY"`
 	RecipientsFile string   `help:"Who may open it, one a line." type:"existingfile" placeholder:"FILE"`
-	Keep           int      `help:"Remove backups from the folder that are older than so many days, once the new one is made." placeholder:"DAYS"`
+	Keep           int      `help:"Remove backups from the folder that are older than so many days, once the new one is made; those of the newest ${keptdays} days stay, whatever the clock says." placeholder:"DAYS"`
 }
 
 func (*backupCmd) Help() string {
@@ -106,6 +107,11 @@ func (c *backupCmd) nameAfter(day time.Time) (folder string, err error) {
 // inSeries is how nameAfter names files.
 var inSeries = regexp.MustCompile(`^tipbox-(\d{4}-\d{2}-\d{2})(-\d+)?\.age(\.part-\d+)?$`)
 
+// keptDays is of how many days, the newest on which there are backups, they stay
+// whatever the clock says, which may have gone ahead by years. With --keep below that
+// it is of as many.
+const keptDays = 7
+
 // removeOld removes the backups of the folder that are older than is to be kept.
 func (c *backupCmd) removeOld(folder string, today time.Time) error {
 	if folder == "" || c.Keep == 0 {
@@ -116,11 +122,22 @@ func (c *backupCmd) removeOld(folder string, today time.Time) error {
 	if err != nil {
 		return err
 	}
+	var days []string // of which there are whole ones
+	for _, file := range files {
+		if name := inSeries.FindStringSubmatch(file.Name()); name != nil && name[3] == "" && file.Type().IsRegular() {
+			days = append(days, name[1])
+		}
+	}
+	slices.Sort(days)
+	days = slices.Compact(days)
+	days = days[max(0, len(days)-min(c.Keep, keptDays)):]
 	var errs []error
 	for _, file := range files {
-		if name := inSeries.FindStringSubmatch(file.Name()); name != nil && name[1] < first && file.Type().IsRegular() {
-			errs = append(errs, os.Remove(filepath.Join(folder, file.Name())))
+		name := inSeries.FindStringSubmatch(file.Name())
+		if name == nil || name[1] >= first || !file.Type().IsRegular() || name[3] == "" && slices.Contains(days, name[1]) {
+			continue
 		}
+		errs = append(errs, os.Remove(filepath.Join(folder, file.Name())))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("the backup is made, and an older one cannot be removed: %w", err)

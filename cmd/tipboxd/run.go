@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -58,7 +59,7 @@ func (a *app) run(args []string) int {
 		kong.Name("tipboxd"),
 		kong.Description("The tip service. Results go to standard output, everything else to standard error."),
 		kong.Writers(a.stdout, a.stderr),
-		kong.Vars{"hostname": hostnameFiles[0], "socks": defaultTor.Socks, "control": defaultTor.Control},
+		kong.Vars{"keptdays": strconv.Itoa(keptDays), "hostname": hostnameFiles[0], "socks": defaultTor.Socks, "control": defaultTor.Control},
 		kong.Exit(func(status int) { exited = status }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
