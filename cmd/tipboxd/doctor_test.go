@@ -300,6 +300,10 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 			reset(t, dir, func(c *config) { c.Onion, c.Listen = exampleOnion, socketFor(t, m, 0o755, 0o666) })
 			m.tor.profiles = torsFiles(t, "profile system_tor {}")
 		}},
+		{"a desk that anybody finds", "desk's onion", levelWarning, "tor has no member's key", func(t *testing.T, _ string, m *machine) {
+			m.tor.desks = []string{filepath.Dir(torsFiles(t, anotherOnion)[0])}
+			write(t, m.tor.desks[0], "hostname", anotherOnion)
+		}},
 		{"a newer format", "format", levelError, "the store is of format " + strconv.Itoa(tipbox.Format+1), func(t *testing.T, dir string, _ *machine) {
 			applyTo(t, dir, store.Put("meta/format", []byte(strconv.Itoa(tipbox.Format+1))))
 		}},

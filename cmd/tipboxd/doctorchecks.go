@@ -28,6 +28,7 @@ func doctorChecks() []doctorCheck {
 		{name: "addresses", well: (*exam).whereItListens, look: (*exam).lookAddresses},
 		{name: "certificate", well: (*exam).whichCertificate, look: (*exam).lookCertificate},
 		{name: "tor", well: (*exam).whereOnion, look: (*exam).lookTor, elsewhere: true},
+		{name: "desk's onion", well: (*exam).whoFindsDesk, look: (*exam).lookDeskOnion, elsewhere: true},
 		{name: "format", well: (*exam).whichFormat, look: (*exam).lookFormat},
 		{name: "database", well: (*exam).howMuchWasSeen, look: (*exam).lookDatabase},
 		{name: "disk", well: (*exam).roomLeft, look: (*exam).lookDisk},
@@ -281,15 +282,12 @@ func (e *exam) lookClock() {
 }
 
 // readRoster is the roster of the folder if the root key signed it, however old.
-func (e *exam) readRoster() *roster.Roster {
-	signed, err := readFile(e.f.file(rosterName))
-	if err != nil {
-		return nil
-	}
-	r, err := roster.Open(signed, e.f.config.Root, roster.Mark{})
-	if err != nil {
-		return nil
-	}
+func (e *exam) readRoster() (r *roster.Roster) {
+	e.asOwner(func() {
+		if signed, err := readFile(e.f.file(rosterName)); err == nil {
+			r, _ = roster.Open(signed, e.f.config.Root, roster.Mark{})
+		}
+	})
 	return r
 }
 
