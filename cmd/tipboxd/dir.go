@@ -74,6 +74,7 @@ type folder struct {
 
 	// Of a folder that is served.
 	listens  listenAddresses
+	certs    certificates // nil without [tls]
 	observer *observer
 	prober   *prober
 	sources  *crowd

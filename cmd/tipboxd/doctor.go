@@ -106,6 +106,8 @@ type examination struct {
 	Confinement []string `json:"confinement"`
 	Limits      limits   `json:"limits"`
 
+	Certificates []certificateStatus `json:"certificates,omitempty"`
+
 	Listens listenAddresses `json:"listens"`
 	Glance  *tipbox.Glance  `json:"glance"`
 }
@@ -215,6 +217,7 @@ func (f *folder) examine(ctx context.Context) (*examination, error) {
 	return &examination{
 		Version: programVersion(), Since: f.observer.since, Serial: f.service.Roster().Serial,
 		Confinement: f.observer.confinement(), Limits: thisMachine().limits(), Glance: glance, Listens: f.listens,
+		Certificates: f.certificateStatus(),
 	}, nil
 }
 

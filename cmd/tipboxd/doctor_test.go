@@ -262,7 +262,7 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 			remove(t, dir, "fullchain.pem")
 		}},
 		{"a certificate that nobody gave", "certificate", levelWarning, "there is no certificate for tips.example.org yet", byACME(0)},
-		{"a certificate that nobody renewed", "certificate", levelWarning, "expires on", byACME(80)},
+		{"a certificate that nobody renewed", "certificate", levelWarning, "should have been renewed", byACME(62)},
 		{"an authority that looks elsewhere", "certificate", levelWarning, "looks for the server at port 443", byACME(0)},
 		{"certificates that others read", "permissions", levelError, "acme (mode 0755)", func(t *testing.T, dir string, _ *machine) {
 			write(t, dir, "acme/x", "")

@@ -85,7 +85,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	if err != nil {
 		return err
 	}
-	certs, err := f.loadCertificates(time.Now)
+	f.certs, err = f.loadCertificates(time.Now)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	listeners := []net.Listener{f.sources, tls.NewListener(f.members, config)}
 	if secure != nil {
 		servers = append(servers, newServer(strictly(f.prober.before(pages))))
-		listeners = append(listeners, tls.NewListener(&door{secure, f.sources}, f.sourcesTLS(certs)))
+		listeners = append(listeners, tls.NewListener(&door{secure, f.sources}, f.sourcesTLS(f.certs)))
 		a.log.Info("serving over TLS", "sources", secure.Addr().String())
 	}
 	failed := make(chan error, len(servers))
@@ -140,8 +140,8 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 		watchers.Wait()
 	}()
 	watchers.Go(func() { f.watchRoster(watch, a) })
-	if certs != nil {
-		go certs.keep(watch, a.log)
+	if f.certs != nil {
+		go f.certs.keep(watch, a.log)
 	}
 	watchers.Go(func() { f.retain(watch, a) })
 	watchers.Go(func() { f.hideTimes(watch) })

@@ -37,6 +37,8 @@ type status struct {
 	Compaction  string          `json:"last_compaction"`
 	Connections connections     `json:"connections"`
 	DayBefore   *vitals         `json:"day_before"` // null unless it ran through that day
+
+	Certificates []certificateStatus `json:"certificates,omitempty"` // of [tls]
 }
 
 type rosterStatus struct {
@@ -100,6 +102,9 @@ func (s *status) print(a *app) {
 	line("running", "since %s", s.Since)
 	line("roster", "serial %d, signed on %s", s.Roster.Serial, s.Roster.Day)
 	line("listening", "for sources at %s, for members at %s", s.Listens.Sources, s.Listens.Desk)
+	for _, c := range s.Certificates {
+		line("certificate", "%s", c)
+	}
 	confined := strings.Join(s.Confinement, ", ")
 	if confined == "" {
 		confined = "none"
@@ -127,6 +132,18 @@ func (s span) String() string {
 		return fmt.Sprintf("about %d", s.Lowest)
 	}
 	return fmt.Sprintf("about %d to %d", s.Lowest, s.Highest)
+}
+
+// String is what a person reads of it.
+func (c certificateStatus) String() string {
+	text := fmt.Sprintf("for %s until %s", c.Name, c.Until)
+	if c.Until == "" {
+		text = fmt.Sprintf("none yet for %s", c.Name)
+	}
+	if c.Failing != "" {
+		text += fmt.Sprintf("; a new one is not got since %s: %s", c.Failing, printable(c.Why))
+	}
+	return text
 }
 
 func fewer(connections int64) string {
@@ -170,5 +187,14 @@ func (f *folder) status() (*status, error) {
 		Backup:      backup, Compaction: compaction,
 		Connections: connections{connectionsTold(f.sources.count()), connectionsTold(f.members.count())},
 		DayBefore:   before,
+
+		Certificates: f.certificateStatus(),
 	}, nil
+}
+
+func (f *folder) certificateStatus() []certificateStatus {
+	if f.certs == nil {
+		return nil
+	}
+	return f.certs.told()
 }

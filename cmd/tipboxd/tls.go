@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,17 @@ type certificates interface {
 	show(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// keep sees to it that they stay good, until the context ends.
 	keep(context.Context, *slog.Logger)
+	// told is what a status says of them.
+	told() []certificateStatus
+}
+
+// A certificateStatus is how a certificate fares. Why it fails is in the authority's
+// words.
+type certificateStatus struct {
+	Name    string `json:"name"`              // names, for one of files
+	Until   string `json:"until"`             // the day of its end; "" if there is none yet
+	Failing string `json:"failing,omitempty"` // the day since which none, or no newer one, is got
+	Why     string `json:"why,omitempty"`
 }
 
 // loadCertificates are those of the settings; nil without [tls]. Those of files
@@ -170,6 +182,20 @@ func (p *filePair) show(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return nil, nil
 	}
 	return cert, nil
+}
+
+func (p *filePair) told() []certificateStatus {
+	leaf := p.current.Load().Leaf
+	return []certificateStatus{{Name: strings.Join(namesOf(leaf), ", "), Until: leaf.NotAfter.UTC().Format(time.DateOnly)}}
+}
+
+// namesOf are the names and addresses that a certificate is for.
+func namesOf(leaf *x509.Certificate) []string {
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }
 
 func (p *filePair) keep(ctx context.Context, log *slog.Logger) {
