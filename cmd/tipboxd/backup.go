@@ -59,7 +59,7 @@ func (c *backupCmd) Run(a *app) error {
 	}
 	defer out.Close()
 	defer os.Remove(out.Name())
-	if err := c.write(a, out, recipients); err != nil {
+	if err := c.write(a, f, out, recipients); err != nil {
 		return err
 	}
 	if err := out.Sync(); err != nil {
@@ -243,8 +243,54 @@ func syncFolder(path string) error {
 	return d.Sync()
 }
 
+// sparing is a writer to a file, which if that is on the folder's own disk leaves the
+// room there that is kept for texts: no backup is to keep tips out.
+func (f *folder) sparing(file *os.File) (io.Writer, error) {
+	in, err := os.Stat(f.path)
+	if err != nil {
+		return nil, err
+	}
+	to, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	folderOf, ok := in.Sys().(*syscall.Stat_t)
+	fileOf, also := to.Sys().(*syscall.Stat_t)
+	if !ok || !also || folderOf.Dev != fileOf.Dev {
+		return file, nil
+	}
+	return &sparingWriter{file: file, folder: f}, nil
+}
+
+type sparingWriter struct {
+	file   *os.File
+	folder *folder
+	left   int // bytes until it looks again
+}
+
+// sparingEvery is how much is written between two looks at the room, in bytes.
+const sparingEvery = 8 << 20
+
+func (w *sparingWriter) Write(p []byte) (int, error) {
+	if w.left -= len(p); w.left <= 0 {
+		free, err := freeSpace(w.folder.path)
+		if err != nil {
+			return 0, err
+		}
+		if free-sparingEvery < w.folder.config.Reserve<<20 {
+			return 0, fmt.Errorf("%d MiB are free, and more than reserve_mib is to stay so for tips: make room, or put the backup on another disk", free>>20)
+		}
+		w.left = sparingEvery
+	}
+	return w.file.Write(p)
+}
+
 // write writes the archive of the folder, sealed to the recipients.
-func (c *backupCmd) write(a *app, out io.Writer, recipients []age.Recipient) error {
+func (c *backupCmd) write(a *app, f *folder, file *os.File, recipients []age.Recipient) error {
+	out, err := f.sparing(file)
+	if err != nil {
+		return err
+	}
 	shown := a.progress("backing up", 0)
 	defer shown.done()
 	sealed, err := age.Encrypt(io.MultiWriter(out, shown), recipients...)

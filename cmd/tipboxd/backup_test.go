@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,5 +81,38 @@ func mustKeep(t *testing.T, dir string, days int, today time.Time, kept []string
 	kept = slices.Sorted(slices.Values(kept))
 	if !slices.Equal(there, kept) {
 		t.Errorf("there are %q, want %q", there, kept)
+	}
+}
+
+// TestBackupLeavesTheRoomForTips has the backups be on the folder's disk, of which all
+// is reserved.
+func TestBackupLeavesTheRoomForTips(t *testing.T) {
+	dir, backups := newDemo(t, ""), t.TempDir()
+	reset(t, dir, func(c *config) {
+		c.BackupRecipients = []string{newBackupKey(t).Recipient().String()}
+		c.Reserve = 1 << 30
+	})
+	if status, says := runProgram(t, "backup", dir, backups); status != exitFailed || !strings.Contains(says, "reserve_mib") {
+		t.Errorf("status %d: %s", status, says)
+	}
+	if files, err := os.ReadDir(backups); err != nil || len(files) > 0 {
+		t.Errorf("%v is left, %v", files, err)
+	}
+	reset(t, dir, func(c *config) { c.Reserve = 0 })
+	if status, says := runProgram(t, "backup", dir, backups); status != exitDone {
+		t.Errorf("status %d: %s", status, says)
+	}
+}
+
+// TestNoBackupIsRestoredOntoAMount takes a place where something is mounted on every Linux.
+func TestNoBackupIsRestoredOntoAMount(t *testing.T) {
+	if err := (&restoreCmd{Dir: "/proc"}).replaceable(); err == nil || !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("it says %v", err)
+	}
+	dir := t.TempDir()
+	for _, free := range []string{dir, filepath.Join(dir, "none")} {
+		if err := (&restoreCmd{Dir: free}).replaceable(); err != nil {
+			t.Error(err)
+		}
 	}
 }

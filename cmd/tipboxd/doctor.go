@@ -64,9 +64,9 @@ func (c *doctorCmd) Run(a *app) error {
 		a.print("%s\n", doc)
 	} else {
 		for _, f := range findings {
-			a.print("%-8s %-12s %s\n", f.Level, f.Check, f.Says)
+			a.print("%-8s %-12s %s\n", f.Level, f.Check, printable(f.Says, '\n', '\t'))
 			if f.Do != "" {
-				a.print("%-21s %s\n", "", "-> "+f.Do)
+				a.print("%-21s %s\n", "", "-> "+printable(f.Do))
 			}
 		}
 		a.print("errors: %d, warnings: %d\n", counts[levelError], counts[levelWarning])

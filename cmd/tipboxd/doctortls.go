@@ -75,7 +75,7 @@ func (e *exam) lookCertificate() {
 	if e.server != nil {
 		for _, c := range e.server.Certificates {
 			if c.Failing != "" {
-				why[c.Name] = "; since " + c.Failing + ": " + printable(c.Why)
+				why[c.Name] = "; since " + c.Failing + ": " + c.Why
 			}
 		}
 	}

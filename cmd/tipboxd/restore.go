@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"filippo.io/age"
 
@@ -41,6 +42,9 @@ func (c *restoreCmd) Run(a *app) error {
 	}
 	if there, err := os.ReadDir(c.Dir); len(there) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, c.taken())
+	}
+	if err := c.replaceable(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(c.Dir), 0o755); err != nil {
 		return err
@@ -76,6 +80,27 @@ func (c *restoreCmd) Run(a *app) error {
 		return err
 	}
 	fmt.Fprintf(a.stderr, "Made %s. Stop the old server for good, put the newest roster.note there, and start: tipboxd serve %s\n", c.Dir, c.Dir)
+	return nil
+}
+
+// replaceable refuses the place of a disk of its own, which no folder can take.
+func (c *restoreCmd) replaceable() error {
+	info, err := os.Stat(c.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	above, err := os.Stat(filepath.Join(c.Dir, ".."))
+	if err != nil {
+		return err
+	}
+	of, ok := info.Sys().(*syscall.Stat_t)
+	aboveOf, also := above.Sys().(*syscall.Stat_t)
+	if ok && also && of.Dev != aboveOf.Dev {
+		return fmt.Errorf("a disk is mounted at %[1]s, and no folder can take its place: restore to %[1]s/restored, then move all that is in there one up, and chown -R it to the server's user", c.Dir)
+	}
 	return nil
 }
 

@@ -64,7 +64,7 @@ func (c *statusCmd) Run(a *app) error {
 		if err != nil {
 			return c.explain(err)
 		}
-		a.print("%s", text)
+		a.print("%s", printable(string(text), '\n'))
 		return nil
 	}
 	doc, err := askDocument(a.ctx, c.Dir, statusRequest)
@@ -72,7 +72,7 @@ func (c *statusCmd) Run(a *app) error {
 		return c.explain(err)
 	}
 	if c.JSON {
-		a.print("%s\n", doc)
+		a.print("%s\n", printable(string(doc)))
 		return nil
 	}
 	var s status
@@ -91,7 +91,9 @@ func (c *statusCmd) explain(err error) error {
 }
 
 func (s *status) print(a *app) {
-	line := func(name, format string, args ...any) { a.print("%-12s "+format+"\n", append([]any{name}, args...)...) }
+	line := func(name, format string, args ...any) {
+		a.print("%-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
 	orNever := func(day string) string {
 		if day == "" {
 			return "never"
@@ -141,7 +143,7 @@ func (c certificateStatus) String() string {
 		text = fmt.Sprintf("none yet for %s", c.Name)
 	}
 	if c.Failing != "" {
-		text += fmt.Sprintf("; a new one is not got since %s: %s", c.Failing, printable(c.Why))
+		text += fmt.Sprintf("; a new one is not got since %s: %s", c.Failing, c.Why)
 	}
 	return text
 }

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // progress is how far tor is with connecting, in its own words, or "" if it is
@@ -41,16 +40,6 @@ func (t localTor) progress(ctx context.Context) string {
 		}
 	}
 	return ""
-}
-
-// printable leaves out what could deceive a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, text)
 }
 
 // A torControl is a connection to a control socket: see control-spec.txt.
