@@ -102,6 +102,7 @@ type filePair struct {
 
 	used, seen pairSum // of what is in use, and of what was there at the last look
 	said       string  // of what is there and not in use
+	warned     string  // the day on which it was last said that the one in use ends soon
 	current    atomic.Pointer[tls.Certificate]
 }
 
@@ -207,7 +208,18 @@ func (p *filePair) keep(ctx context.Context, log *slog.Logger) {
 			return
 		case <-tick.C:
 			p.look(log)
+			p.warn(log)
 		}
+	}
+}
+
+// warn says once a day that a certificate ends soon and was not replaced.
+func (p *filePair) warn(log *slog.Logger) {
+	leaf := p.current.Load().Leaf
+	if today := p.now().UTC().Format(time.DateOnly); soonExpired(leaf, p.now()) && today != p.warned {
+		log.Error("the certificate ends soon, and nobody replaced its file: renew it (certbot renew), and look for why nobody did",
+			"file", p.certFile, "until", leaf.NotAfter.UTC().Format(time.DateOnly))
+		p.warned = today
 	}
 }
 
