@@ -1,10 +1,12 @@
 package cmd_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -115,10 +117,25 @@ func look[T any](s *stage, expression string) (v T) {
 	return v
 }
 
-// walkPages are the states of all pages in every language.
+// walked are the pages that tests look at, taken once for all of them.
+var walked struct {
+	once  sync.Once
+	pages []*webtest.State
+}
+
+// walkPages are the states of all pages in every language, without the padding.
 func walkPages(t *testing.T) []*webtest.State {
 	t.Helper()
-	return slices.DeleteFunc(webtest.Walk(t, nil, webtest.Languages(t)...), func(s *webtest.State) bool { return !s.IsPage() })
+	walked.once.Do(func() {
+		walked.pages = slices.DeleteFunc(webtest.Walk(t, nil, webtest.Languages(t)...), func(s *webtest.State) bool { return !s.IsPage() })
+		for _, page := range walked.pages {
+			page.Body = page.Body[:bytes.LastIndex(page.Body, []byte("<!--"))]
+		}
+	})
+	if len(walked.pages) == 0 {
+		t.Fatal("the walk has failed")
+	}
+	return slices.Clone(walked.pages)
 }
 
 // A toldOnce tells of a fault once, however many states have it.
