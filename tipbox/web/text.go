@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gorilla/mux"
 	"github.com/yuin/goldmark"
@@ -100,14 +101,21 @@ func loadTexts(site fs.FS, langs *languages) ([]*text, error) {
 	return texts, nil
 }
 
+var (
+	textName      = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+	programRoutes = sync.OnceValue(func() *mux.Router { return new(site).fixedRoutes() })
+)
+
+// checkTextName checks the name of a file of site/pages: it must be none that the
+// program's own routes have.
 func checkTextName(file string, langs *languages) error {
 	name, tag, ok := strings.Cut(strings.TrimSuffix(file, ".md"), ".")
 	switch {
-	case !ok || !strings.HasSuffix(file, ".md") || !regexp.MustCompile(`^[a-z][a-z0-9-]*$`).MatchString(name):
+	case !ok || !strings.HasSuffix(file, ".md") || !textName.MatchString(name):
 		return errors.New("name it NAME.LANGUAGE.md, with a name of small letters, digits and hyphens")
 	case langs.tagged(tag) == nil:
 		return fmt.Errorf("no page is in the language %q: take one of %s", tag, strings.Join(langs.tags(), ", "))
-	case new(site).fixedRoutes().Match(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/" + name}}, new(mux.RouteMatch)):
+	case programRoutes().Match(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/" + name}}, new(mux.RouteMatch)):
 		return fmt.Errorf("/%s is a page of the program: take another name", name)
 	}
 	return nil
