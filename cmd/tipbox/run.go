@@ -228,7 +228,7 @@ func hint(err error) string {
 	case errors.Is(err, desk.ErrUnreachable):
 		return "Is the server running, and is \"desk\" in tipbox.toml its address?"
 	case errors.Is(err, desk.ErrPeer):
-		return "If keys were changed, get the newest roster.note from the root key's holder and join again: tipbox join …"
+		return "If keys were changed, get the newest roster.note from the root key's holder and join again: tipbox join …\nIf you are new, the holder may not have entered your card yet: tipbox card"
 	case errors.Is(err, roster.ErrCannotRead):
 		return "Tips are read on the machine that has the other half. Here: tipbox fetch -o FILE; there: tipbox --bundle FILE read TIP"
 	case errors.Is(err, roster.ErrCannotSign):
