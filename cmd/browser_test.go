@@ -173,7 +173,7 @@ func (s browserStory) askRewards(t *testing.T, chrome *chromium, line *browserLi
 	b := chrome.newTab(t, line, s.accept)
 	defer b.close()
 	b.lang = s.lang
-	b.open("GET /tip", "/tip")
+	b.open("GET /", "/")
 	b.click("GET /reward", 200, `main a[href^="/reward"]`)
 	b.inspect("reward")
 	const ask, field = "GET /reward?scale=off-book-funds-2009&lang=", `input[name="amount"]`

@@ -85,7 +85,7 @@ func (s w3mStory) play(t *testing.T, o *tipboxtest.Org, site *browserDemo) {
 	w.wait(say("home.lead"))
 	w.follow(say("reward.link"))
 	w.wait(say("reward.try"))
-	w.fill(say("reward.amount", "CNY"), "100000")
+	w.fill(say("reward.amount", map[string]string{"en": "CN¥", "zh-Hans": "￥"}[s.lang]), "100000")
 	w.follow(say("reward.calculate"))
 	w.wait(s.money)
 

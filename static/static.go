@@ -29,13 +29,13 @@ func Pages() fs.FS { return sub("pages") }
 // Languages are the catalogues, TAG.toml.
 func Languages() fs.FS { return sub("lang") }
 
-// Style is the style sheet, which every page carries inline.
+// Style is the style sheet, in one line, which every page carries.
 func Style() string {
 	css, err := files.ReadFile("style.css")
 	if err != nil {
 		panic(err) // it is embedded
 	}
-	return string(css)
+	return strings.ReplaceAll(string(css), "\n", "") + "\n"
 }
 
 // Site is the default site with the files of dir in the place of its own. A

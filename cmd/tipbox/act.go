@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/text/currency"
 
+	"tipbox/crypto/roster"
 	"tipbox/crypto/seal"
 	"tipbox/tipbox"
 	"tipbox/tipbox/desk"
@@ -43,7 +44,7 @@ func (f *textFlags) given(a *app, tip string, must bool) (string, error) {
 	case err != nil:
 		return "", err
 	case must && strings.TrimSpace(text) == "":
-		return "", usageError{errors.New("the text is empty: nothing was done")}
+		return "", usageError{errors.New("the text is empty: nothing was done. Give it with -m TEXT, with -f FILE or on standard input")}
 	case !utf8.ValidString(text):
 		return "", usageError{errors.New("the text is not UTF-8: nothing was done. Convert it first: iconv -f GB18030 -t UTF-8 FILE")}
 	}
@@ -486,7 +487,13 @@ func (c *grantCmd) Run(a *app) error {
 	return a.actWith(c.Tip, func(s *session, _ *tipbox.OpenedTip) (tipbox.Act, error) {
 		m := s.roster.Member(c.Member)
 		if m == nil {
-			return tipbox.Act{}, usageError{fmt.Errorf("%s is not in the roster", c.Member)}
+			var names []string
+			for _, m := range s.roster.Members {
+				if m.Has(roster.Investigator) || m.Has(roster.Reviewer) {
+					names = append(names, m.Name())
+				}
+			}
+			return tipbox.Act{}, usageError{fmt.Errorf("%s is not in the roster. Investigators and reviewers are: %s", c.Member, strings.Join(names, ", "))}
 		}
 		return tipbox.Act{Action: tipbox.ActionGrant, Grant: m}, nil
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -229,20 +230,20 @@ func (w *bundleWriter) failed() error {
 
 func (w *bundleWriter) begin(name string, size int64) {
 	err := w.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o600})
-	w.err = errors.Join(w.err, err)
+	w.err = cmp.Or(w.err, err)
 	w.has[name] = true
 }
 
 func (w *bundleWriter) text(name string, text []byte) {
 	w.begin(name, int64(len(text)))
 	_, err := w.tar.Write(text)
-	w.err = errors.Join(w.err, err)
+	w.err = cmp.Or(w.err, err)
 }
 
 func (w *bundleWriter) json(name string, v any) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		w.err = errors.Join(w.err, err)
+		w.err = cmp.Or(w.err, err)
 		return
 	}
 	w.text(name, text)
@@ -251,7 +252,8 @@ func (w *bundleWriter) json(name string, v any) {
 // blob writes an attachment. If it is not what its event names, nothing of it
 // stays.
 func (w *bundleWriter) blob(label string, f tipbox.EventFile, sealed io.Reader) error {
-	if err := errors.Join(w.tar.Flush(), w.failed()); err != nil {
+	flushed := w.tar.Flush()
+	if err := cmp.Or(w.failed(), flushed); err != nil {
 		return err
 	}
 	at, err := w.file.Seek(0, io.SeekCurrent)
@@ -282,7 +284,7 @@ func (w *bundleWriter) blob(label string, f tipbox.EventFile, sealed io.Reader) 
 // end writes what says that the bundle is whole, and has it on the disk.
 func (w *bundleWriter) end() error {
 	w.text(bundleEndName, nil)
-	if err := errors.Join(w.err, w.tar.Close(), w.file.Sync()); err != nil {
+	if err := cmp.Or(w.err, w.tar.Close(), w.file.Sync()); err != nil {
 		return fmt.Errorf("writing the bundle: %w", err)
 	}
 	return nil

@@ -35,6 +35,7 @@ func (*inboxCmd) Help() string {
 		"  FILES      how many files came with them\n" +
 		"  WAITS      for an answer, if its source wrote last\n" +
 		"  NOW        what it needs of you next, as the command for it\n\n" +
+		"On a narrow terminal some columns are left out; --json has all.\n\n" +
 		"What is declined or closed is left out, unless its source has written since. To do the same to many: tipbox inbox --state received | tipbox accept -"
 }
 
@@ -101,7 +102,8 @@ func (c *inboxCmd) Run(a *app) error {
 
 func (a *app) printInbox(lines []inboxLine) error {
 	w := a.table()
-	w.head(inboxHeading + "\tCHANNEL\tRECEIVED\tLAST NEWS\tSTATE\tOWNER\tDUE\tMESSAGES\tFILES\tWAITS\tNOW")
+	w.head(inboxHeading+"\tCHANNEL\tRECEIVED\tLAST NEWS\tSTATE\tOWNER\tDUE\tMESSAGES\tFILES\tWAITS\tNOW",
+		"RECEIVED", "MESSAGES", "FILES", "LAST NEWS", "WAITS")
 	for _, i := range lines {
 		waits := ""
 		if i.From == tipbox.FromSource {

@@ -114,7 +114,7 @@ func TestTheDeskSpeaksChinese(t *testing.T) {
 		args []string
 		want string // of both outputs
 	}{
-		{[]string{"inbox"}, `举报 +频道 +收到日期 +最近来信 +状态 .*\n.* received（已收到） .* 待回复 +ack\n(.|\n)*阅读其中一份：tipbox read`},
+		{[]string{"inbox"}, `举报 +类别 +收到日期 +最近来信 +状态 .*\n.* received（已收到） .* 待回复 +ack\n(.|\n)*阅读其中一份：tipbox read`},
 		{[]string{"read", tip}, `举报 ` + tip + `，off-book-funds，收到日期：.*\n\n--- 第 1 条消息，.*，发自：举报人 ---\n│ There is a fund\.`},
 		{[]string{"ack", tip, "-m", "读过"}, `完成。案件状态：acknowledged（已确认）。`},
 		{[]string{"case", tip}, `acknowledged（已确认）\n(.|\n)*确认已读： +20(.|\n)*tip（举报） +举报人(.|\n)*ack（确认已读） +alice\n│ 读过`},
@@ -143,13 +143,31 @@ func TestColumnsLineUpUnderWideHeadings(t *testing.T) {
 	a.print("  %-8s %s\n", "金额", "1")
 	a.print("  %-8s %s\n", "number", "2")
 	want := "" +
-		"举报              频道      最近来信    负责人\n" +
+		"举报              类别      最近来信    负责人\n" +
 		"k3f7qwzm2abcdefg  bribery   2026-11-26  alice\n" +
 		"短                账外资金              审计处\n" +
 		"  金额     1\n" +
 		"  number   2\n"
 	if out.String() != want {
 		t.Errorf("the table is\n%s\nnot\n%s", out.String(), want)
+	}
+}
+
+// A line that the terminal breaks in two cannot be read as a line.
+func TestATableLeavesOutWhatItCanSpareOnANarrowTerminal(t *testing.T) {
+	w := (&app{lang: chinese(t)}).table()
+	w.head("TIP\tCHANNEL\tFILES\tOWNER", "FILES", "CHANNEL")
+	w.Write([]byte("k3f7\t账外资金\t12\t审计处\n"))
+	for columns, want := range map[int]string{
+		0:  "举报  类别      文件  负责人\nk3f7  账外资金  12    审计处\n",
+		28: "举报  类别      文件  负责人\nk3f7  账外资金  12    审计处\n",
+		27: "举报  类别      负责人\nk3f7  账外资金  审计处\n",
+		21: "举报  负责人\nk3f7  审计处\n",
+		5:  "举报  负责人\nk3f7  审计处\n",
+	} {
+		if got, err := w.lineUp(columns); err != nil || got != want {
+			t.Errorf("in %d columns it is %v\n%s", columns, err, got)
+		}
 	}
 }
 

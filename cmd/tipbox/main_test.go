@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -277,13 +278,32 @@ func TestDamagedAttachmentIsNotLeftBehind(t *testing.T) {
 	put(sealed)
 }
 
+// A fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestAResultThatCannotBeWrittenIsNoSuccess(t *testing.T) {
+	b := newBench(t, tipboxtest.Config{})
+	b.Submit("one")
+	for _, args := range [][]string{{"inbox"}, {"read"}, {"case", b.tip()}, {"--json", "inbox"}, {"card"}} {
+		var errs bytes.Buffer
+		status := run(t.Context(), append([]string{"--home", b.home("alice")}, args...), strings.NewReader(""), fullDisk{}, &errs)
+		if said := errs.String(); status != exitFailed || !strings.Contains(said, "no space left on device\nMake room") {
+			t.Errorf("tipbox %v: status %d, and it says: %s", args, status, said)
+		}
+	}
+}
+
 func TestErrorsNameTheNextThingToDo(t *testing.T) {
 	b := newBench(t, tipboxtest.Config{})
 	b.Submit("one")
 	tip := b.tip()
 	b.fails("alice", exitUsage, "tipbox --help", "nonsense")
-	b.fails("alice", exitUsage, "tipbox --help", "export")
-	b.fails("alice", exitUsage, "nothing was done", "reply", tip, "-m", " ")
+	b.fails("alice", exitUsage, "tipbox export --help", "export")
+	b.fails("alice", exitUsage, "tipbox roster add --help", "roster", "add")
+	b.fails("alice", exitUsage, "are: alice, bob", "grant", tip, "alcie")
+	b.fails("alice", exitUsage, "nothing was done. Give it with -m TEXT", "reply", tip, "-m", " ")
 	b.fails("alice", exitUsage, "nothing was done", "reply", tip)
 	b.fails("alice", exitUsage, "", "inbox", "--limit", "0")
 	b.fails("alice", exitFailed, "tipbox inbox", "read", "aaaaaaaaaaaaaaaa")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -104,6 +106,8 @@ type app struct {
 	despite        bool // see despiteFlag
 
 	issuing map[string]*voucher.IssuingKey // those that were read
+
+	unwritten error // why a result could not be written
 }
 
 // run is the program. It returns the exit status.
@@ -136,11 +140,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "tipbox: %s\n", clean(lang.known(err.Error())))
-		fmt.Fprint(stderr, lang.text("Try: tipbox --help\n"))
+		fmt.Fprint(stderr, lang.sprintf("Try: %s --help\n", commandOf(err)))
 		return exitUsage
 	}
-	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.Bundle, c.Socks, c.JSON, lang, c.PassphraseFile, false, nil}
-	if err := k.Run(a); err != nil {
+	a := &app{ctx, stdin, stdout, stderr, desk.Home(c.Home), c.Bundle, c.Socks, c.JSON, lang, c.PassphraseFile, false, nil, nil}
+	if err = k.Run(a); err == nil && a.unwritten != nil {
+		err = fmt.Errorf("writing the result: %w", a.unwritten)
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "tipbox: %s\n", clean(lang.known(err.Error())))
 		if h := hint(err); h != "" {
 			fmt.Fprintf(stderr, "%s\n", lang.text(h))
@@ -152,6 +159,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitFailed
 	}
 	return exitDone
+}
+
+// commandOf is as much of a command as was understood.
+func commandOf(err error) string {
+	command := "tipbox"
+	var parsing *kong.ParseError
+	if errors.As(err, &parsing) {
+		for _, part := range parsing.Context.Path {
+			if part.Command != nil {
+				command += " " + part.Command.Name
+			}
+		}
+	}
+	return command
 }
 
 func defaultHome() string {
@@ -200,12 +221,14 @@ func hint(err error) string {
 		return "Has the operator entered the line that tipbox keygen --onion prints, and had tor reload? If so, is the file that your tor reads the one that it names?"
 	case errors.Is(err, errNoWay):
 		return "Is the address right, does the server run, and is Tor connected? If the onion service asks for client authorization, tor may lack the key: tipbox keygen --onion. Tor says more with this line in its torrc: SocksPort 9050 ExtendedErrors"
+	case errors.Is(err, syscall.ENOSPC):
+		return "Make room, or name a place on another disk, and give the same command again. What the desk has is not touched by it."
 	case errors.Is(err, desk.ErrAnswer):
 		return "Is \"desk\" in tipbox.toml the address of the desk, and is this program as new as the server?"
 	case errors.Is(err, desk.ErrUnreachable):
 		return "Is the server running, and is \"desk\" in tipbox.toml its address?"
 	case errors.Is(err, desk.ErrPeer):
-		return "If keys were changed, get the newest roster.note from the root key's holder and join again: tipbox join …"
+		return "If keys were changed, get the newest roster.note from the root key's holder and join again: tipbox join …\nIf you are new, the holder may not have entered your card yet: tipbox card"
 	case errors.Is(err, roster.ErrCannotRead):
 		return "Tips are read on the machine that has the other half. Here: tipbox fetch -o FILE; there: tipbox --bundle FILE read TIP"
 	case errors.Is(err, roster.ErrCannotSign):
@@ -277,9 +300,10 @@ func hint(err error) string {
 }
 
 // print writes a result in the member's language. Text that came from elsewhere
-// must be clean.
+// must be clean. That it could not be written, run tells in the end.
 func (a *app) print(format string, args ...any) {
-	io.WriteString(a.stdout, a.lang.sprintf(format, args...))
+	_, err := io.WriteString(a.stdout, a.lang.sprintf(format, args...))
+	a.unwritten = cmp.Or(a.unwritten, err)
 }
 
 // say writes what is not a result.

@@ -1,8 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -50,47 +51,83 @@ func (s padded) Format(f fmt.State, verb rune) {
 // A table lines cells up that end in tabs, as a tabwriter does, which takes every
 // character for one column wide. Flush it.
 type table struct {
-	a    *app
-	tabs *tabwriter.Writer
-	text bytes.Buffer
+	a     *app
+	rows  [][]string
+	spare []int // columns to leave out on a terminal that is too narrow, first ones first
 }
 
-func (a *app) table() *table {
-	t := &table{a: a}
-	t.tabs = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
-	return t
-}
+func (a *app) table() *table { return &table{a: a} }
 
 // second stands for the second column of a wide character until it is written.
 // Cells are clean, so they have none of their own.
 const second = "\uE001"
 
-// head writes a line of headings.
-func (t *table) head(headings string) {
+// head writes a line of headings. Those named after it can be spared.
+func (t *table) head(headings string, spare ...string) {
 	cells := strings.Split(headings, "\t")
+	for _, heading := range spare {
+		t.spare = append(t.spare, slices.Index(cells, heading))
+	}
 	for i, cell := range cells {
 		cells[i] = t.a.lang.text(cell)
 	}
 	fmt.Fprintln(t, strings.Join(cells, "\t"))
 }
 
+// Write takes whole lines.
 func (t *table) Write(p []byte) (int, error) {
-	var line strings.Builder
-	for _, r := range string(p) {
-		line.WriteRune(r)
-		if runeWidth(r) == 2 {
-			line.WriteString(second)
-		}
+	for line := range strings.Lines(string(p)) {
+		t.rows = append(t.rows, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
 	}
-	_, err := t.tabs.Write([]byte(line.String()))
-	return len(p), err
+	return len(p), nil
 }
 
 func (t *table) Flush() error {
-	if err := t.tabs.Flush(); err != nil {
+	text, err := t.lineUp(t.a.columns())
+	if err != nil {
 		return err
 	}
-	_, err := t.a.stdout.Write(bytes.ReplaceAll(t.text.Bytes(), []byte(second), nil))
-	t.text.Reset()
+	t.rows = nil
+	_, err = io.WriteString(t.a.stdout, text)
 	return err
+}
+
+// lineUp is the table on a terminal that is so wide, or 0 if that is not known.
+func (t *table) lineUp(columns int) (string, error) {
+	out := make(map[int]bool)
+	for {
+		text, err := t.without(out)
+		if err != nil || columns == 0 || len(out) == len(t.spare) || widest(text) <= columns {
+			return text, err
+		}
+		out[t.spare[len(out)]] = true
+	}
+}
+
+func (t *table) without(out map[int]bool) (string, error) {
+	var text strings.Builder
+	tabs := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, row := range t.rows {
+		var cells []string
+		for i, cell := range row {
+			if !out[i] {
+				cells = append(cells, cell)
+			}
+		}
+		for _, r := range strings.Join(cells, "\t") + "\n" {
+			io.WriteString(tabs, string(r)) // Flush tells of errors
+			if runeWidth(r) == 2 {
+				io.WriteString(tabs, second)
+			}
+		}
+	}
+	err := tabs.Flush()
+	return strings.ReplaceAll(text.String(), second, ""), err
+}
+
+func widest(text string) (columns int) {
+	for line := range strings.Lines(text) {
+		columns = max(columns, columnsOf(strings.TrimRight(line, " \n")))
+	}
+	return columns
 }

@@ -99,7 +99,7 @@ func TestSourceChoosesHowToTakeAReward(t *testing.T) {
 				s.send(t, claim.set(t, "choice", "details")).want(t, 422).contains(t, "Nothing was done: please write where to pay")
 				s.send(t, claim.set(t, "details", strings.Repeat("x", tipbox.MaxDetails+1))).want(t, 422).contains(t, "too long")
 			}
-			s.send(t, claim.set(t, "choice", "gold")).want(t, 409).contains(t, "Nothing was done: the reward cannot be claimed so")
+			s.send(t, claim.set(t, "choice", "gold")).want(t, 409).contains(t, "Nothing was done: the reward cannot be claimed that way")
 			s.send(t, claim.set(t, "choice", c.choice).set(t, "details", c.details)).want(t, 200).contains(t, "Done.", c.says)
 			s.wantQuiet(t)
 			s.Clock.Advance(tipbox.SessionLife + time.Second)

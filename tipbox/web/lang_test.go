@@ -143,3 +143,12 @@ func FuzzLanguage(f *testing.F) {
 		}
 	})
 }
+
+func TestALimitIsInTheDigitsOfThePageAndNotBroken(t *testing.T) {
+	s := newSite(t, tipboxtest.Config{MaxFile: 3 << 29})
+	for lang, want := range map[string]string{"en": "1.5\u00a0GiB", "zh-Hans": "1.5\u00a0GiB", "de": "1,5\u00a0GiB", "ar": "١٫٥\u00a0GiB"} {
+		if said := s.get(t, "/tip?lang="+lang).want(t, 200).page.id(t, "file-help").inner(); !strings.Contains(said, want) {
+			t.Errorf("%s: no %q in %q", lang, want, said)
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -161,10 +160,10 @@ func (l *pageLanguage) size(n int64) string {
 		size int64
 	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
 		if n >= unit.size {
-			return strings.TrimSuffix(strconv.FormatFloat(float64(n)/float64(unit.size), 'f', 1, 64), ".0") + " " + unit.name
+			return l.printer.Sprint(number.Decimal(float64(n)/float64(unit.size), number.MaxFractionDigits(1))) + "\u00a0" + unit.name
 		}
 	}
-	return l.T("size.bytes", strconv.FormatInt(n, 10))
+	return l.T("size.bytes", l.printer.Sprint(number.Decimal(n)))
 }
 
 // newPage makes a page for a request without a form.

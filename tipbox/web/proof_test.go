@@ -107,7 +107,7 @@ func TestASuggestionIsToldOfInItsOwnWords(t *testing.T) {
 		words []string // received, screened, adopted, asked, adopted, answered, done, again
 		tip   string   // what is said of a tip
 	}{
-		{"en", []string{"has come in", "has been screened", "has been adopted. The desk sees", "has a question", "has been adopted. The desk sees", "says below what became", "has been carried out", "look at it again"}, "Your tip"},
+		{"en", []string{"has come in", "has been screened", "has been adopted. The desk is seeing", "has a question", "has been adopted. The desk is seeing", "says below what became", "has been carried out", "looking at it again"}, "Your tip"},
 		{"zh-Hans", []string{"已经收到", "已经过初审", "已被采纳，受理人员正在落实", "有问题要问您", "已被采纳，受理人员正在落实", "落实情况见下面的答复", "已经落实", "重新审议"}, "立案"},
 	} {
 		s := newSite(t, tipboxtest.Config{Kind: tipbox.KindSuggestion})

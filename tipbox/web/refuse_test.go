@@ -94,7 +94,7 @@ var refusals = []refusal{
 	{name: "text too long with a file", set: map[string][]string{"text": {tooLong}}, files: []tipboxtest.File{small}, status: 422, says: "longer than 40,000"},
 	{name: "too many files", files: slices.Repeat([]tipboxtest.File{{Name: "f"}}, tipbox.MaxFiles+1), slow: true, status: 413, says: "more files"},
 	{name: "file names too long", files: slices.Repeat([]tipboxtest.File{{Name: strings.Repeat("<", 255)}}, tipbox.MaxFiles), slow: true, status: 413, says: "longer file names"},
-	{name: "file too large", files: []tipboxtest.File{small, tooLarge, small}, status: 413, says: "larger than 1 KiB"},
+	{name: "file too large", files: []tipboxtest.File{small, tooLarge, small}, status: 413, says: "larger than 1\u00a0KiB"},
 	{name: "no channel", set: map[string][]string{"channel": nil}, files: []tipboxtest.File{small}, status: 422, says: "choose what it is about"},
 	{name: "channel that nobody reads", set: map[string][]string{"channel": {"unread"}}, status: 422, says: "choose what it is about"},
 	{name: "everybody left out", set: map[string][]string{"leave-out": {"alice", "unit:Inspectorate"}}, files: []tipboxtest.File{small}, status: 422, says: "left out everybody"},

@@ -127,7 +127,7 @@ func (s *site) getRewardJSON(w http.ResponseWriter, r *http.Request) error {
 // scale is a schedule in the page's language.
 func (p *page) scale(scale tipbox.Scale) rewardScale {
 	s := scale.Schedule
-	view := rewardScale{ID: s.ID, Title: p.In(s.Title), Example: s.Example, Currency: s.Currency, Sample: p.number(120_000, 0)}
+	view := rewardScale{ID: s.ID, Title: p.In(s.Title), Example: s.Example, Currency: p.symbol(s), Sample: p.number(120_000, 0)}
 	row := func(key string, values ...template.HTML) {
 		view.Rows = append(view.Rows, rewardRow{p.html(key), values})
 	}

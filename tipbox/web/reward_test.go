@@ -286,7 +286,7 @@ func TestCalculatorTiesErrorsToTheirField(t *testing.T) {
 		}
 	}
 	a := s.get(t, "/reward?scale=gone&amount=1").want(t, 422)
-	if !strings.Contains(a.notice(), "not in force") {
+	if !strings.Contains(a.notice(), "no longer in force") {
 		t.Errorf("of a schedule that is over it says %q", a.notice())
 	}
 }

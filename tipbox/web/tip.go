@@ -31,7 +31,6 @@ type tipForm struct {
 	MaxFile    string
 	NoFiles    bool // there is no room for any
 	FilesAgain bool
-	Rewards    bool // a scale is in force
 }
 
 // A reader is a person or a unit that can be left out.
@@ -69,7 +68,6 @@ func (s *site) renderTip(w http.ResponseWriter, status int, p *page, token strin
 		MaxFile:    p.size(s.service.MaxFile()),
 		NoFiles:    !s.service.TakesFiles(),
 		FilesAgain: sent.hadFiles,
-		Rewards:    len(s.service.Scales()) > 0,
 	}
 	if len(shown.Channels) == 1 {
 		shown.Channel = shown.Channels[0].ID

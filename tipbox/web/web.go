@@ -213,7 +213,7 @@ func (s *site) handle(f func(http.ResponseWriter, *http.Request) error) http.Han
 			p.Path, p.Languages = "", nil
 		default:
 			s.log.Error("a page failed", "route", route(r), "error", err)
-			p.Notice = p.bad("error.internal.text")
+			p.Data = p.T("error.internal.text")
 		}
 		s.render(w, status, "error", p)
 	})

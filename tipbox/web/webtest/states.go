@@ -34,7 +34,6 @@ var (
 // breaks is whole again after it.
 var states = []state{
 	{"home, without rewards", 200, nil, get("/")},
-	{"tip form, without rewards", 200, nil, get("/tip")},
 	{"no such page: rewards", 404, nil, get("/reward")},
 	{"no data of rewards", 404, nil, get("/reward.json")},
 	{"home", 200, (*world).reward, get("/")},
