@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -522,7 +523,7 @@ func TestPaymentsAreReconciled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.fails("penny", exitFailed, "the desk shows 2 payments, and has shown 3", "pay", "--list")
+	b.fails("penny", exitFailed, "that you have made or that it has shown: 1", "pay", "--list")
 	b.fails("penny", exitFailed, "pay the vouchers that you have paid since", "pay", "--list")
 	if err := b.Store.Apply(t.Context(), store.Put(key, rec.Value)); err != nil {
 		t.Fatal(err)
@@ -536,7 +537,7 @@ func TestPaymentsAreReconciled(t *testing.T) {
 		spoil func([]byte) []byte
 		word  string
 	}{
-		"hides":  {func(answer []byte) []byte { return []byte(`{"notes":[]}`) }, "has shown 3"},
+		"hides":  {func(answer []byte) []byte { return []byte(`{"notes":[]}`) }, "that it has shown: 3"},
 		"edits":  {func(answer []byte) []byte { return bytes.Replace(answer, []byte("100000"), []byte("900000"), 1) }, "signed by no payer"},
 		"twice":  {func(answer []byte) []byte { return doubled(t, answer) }, "signed by no payer"},
 		"loops":  {func(answer []byte) []byte { return []byte(`{"notes":[],"next":"` + strings.Repeat("0", 64) + `"}`) }, "make no sense"},
@@ -548,6 +549,50 @@ func TestPaymentsAreReconciled(t *testing.T) {
 			t.Errorf("%s: status %d: %s%s", what, status, stdout, stderr)
 		}
 	}
+}
+
+// TestDeskThatForgetsHasNothingPaidTwice by the same payer, whether it was set back or
+// lies, and however many others were paid since.
+func TestDeskThatForgetsHasNothingPaidTwice(t *testing.T) {
+	b := newPayers(t)
+	b.Enter("perry", &roster.Member{Roles: []roster.Role{roster.Payer}})
+	b.Install()
+	v, key := b.voucher("cny-1000", 1), store.Key("paid/"+b.voucher("cny-1000", 1).SpentKey())
+	b.ok("penny", "pay", v.Compact())
+	b.tipbox("perry", "pay", "--list")
+	forget := func() {
+		if err := b.Store.Apply(t.Context(), store.Delete(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	b.ok("perry", "pay", b.voucher("cny-1000", 2).Compact()) // as many as before
+	for _, payer := range []string{"penny", "perry"} {       // one has made it, the other was shown it
+		b.fails(payer, exitFailed, "payments that you have made or that it has shown: 1: payments are gone", "pay", "--list")
+	}
+	b.fails("penny", exitFailed, "already paid, on "+today()+" by penny: the desk had lost that, and has recorded it again", "pay", v.Compact())
+	b.fails("penny", exitFailed, "already paid, on "+today()+" by penny", "pay", v.Compact())
+	list := regexp.MustCompile(`hash.*: [0-9a-f]{64}\n`)
+	_, _, one := b.tipbox("penny", "pay", "--list") // and all is well again
+	_, _, other := b.tipbox("perry", "pay", "--list")
+	if hash := list.FindString(one); hash == "" || hash != list.FindString(other) {
+		t.Errorf("the lists are\n%s%s", one, other)
+	}
+
+	// Two payers are shown different lists. Nobody can tell but both.
+	forget()
+	b.ok("perry", "pay", v.Compact())
+	b.fails("penny", exitFailed, "already paid, on "+today()+" by penny", "pay", v.Compact())
+	b.fails("penny", exitFailed, "payments are gone", "pay", "--list")
+
+	b.intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if is := strings.HasPrefix(r.URL.Path, "/v1/payments"); !is {
+			return false
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+		return true
+	}
+	b.fails("penny", exitFailed, "already paid, on "+today()+" by penny", "pay", v.Compact())
 }
 
 // doubled is a page with its first payment twice.

@@ -235,7 +235,7 @@ func hint(err error) string {
 	case errors.Is(err, desk.ErrSigned):
 		return "The server may have kept back what you signed, to have the award paid twice. Ask the payers what was paid (tipbox payouts --all, pay --list), and tell the root key's holder. If all is well: tipbox issue TIP --again"
 	case errors.Is(err, errSetBack):
-		return "Was the server restored from a backup? Then pay the vouchers that you have paid since, and kept, once more: that records them again. If not, tell the root key's holder."
+		return "Was the server restored from a backup? Then give it the vouchers that you have paid since, and kept, with tipbox pay once more: that records them again, and nothing is to be handed out. If not, tell the root key's holder, and compare your books with the other payers'. When it is settled, remove payments.seen in your folder."
 	case errors.Is(err, tipbox.ErrPaid):
 		return "Hand nothing out: each voucher and payout is paid once. What was paid: tipbox pay --list"
 	case errors.Is(err, tipbox.ErrNoOrder):
