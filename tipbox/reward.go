@@ -121,6 +121,8 @@ type Award struct {
 	Refused  []string    `json:"refused,omitempty"`  // by whom, ever
 	Final    bool        `json:"final,omitempty"`    // refused for good
 	Claim    *ClaimTerms `json:"claim,omitempty"`
+	Orders   int         `json:"orders,omitempty"`  // approvers that it takes to order its payout
+	Ordered  []string    `json:"ordered,omitempty"` // by whom: it is Issued when it was by as many
 
 	// Of is the number of the award that this is a part of, or 0, and Part what the
 	// event said that made it. Its Terms have no Total: that is counted there.
@@ -129,6 +131,8 @@ type Award struct {
 
 	held       int // days on hold since it was granted
 	signatures [][]byte
+	payout     string        // see payoutOf
+	earlier    []*ClaimTerms // what was claimed before
 	refusedOn  string
 	once       string   // of the event that claimed it
 	claims     int      // how often it was claimed
@@ -397,7 +401,7 @@ func (c *Case) checkSignatures(e *Event, a *Award) error {
 // takeAward moves the awards by an event that may be.
 func (c *Case) takeAward(e *Event) {
 	if e.Action == ActionAward {
-		a := &Award{Number: e.Number, Terms: *e.Terms, State: AwardProposed, By: e.By, Proposed: e.Day, Votes: 1}
+		a := &Award{Number: e.Number, Terms: *e.Terms, State: AwardProposed, By: e.By, Proposed: e.Day, Votes: 1, payout: payoutOf(e)}
 		if s := c.roster.Schedule(a.Terms.Schedule); s != nil {
 			a.Votes = VotesNeeded(s, a.Terms.Before+a.Terms.Total)
 		}
@@ -432,8 +436,10 @@ func (c *Case) takeAward(e *Event) {
 	case ActionClaim:
 		if a.Claim == nil {
 			a.Claimed = e.Day // the first time: the accounts of a month stay as they are
+		} else {
+			a.earlier = append(a.earlier, a.Claim)
 		}
-		a.Claim, a.Issued, a.once = e.Claim, "", e.Once
+		a.Claim, a.Issued, a.Ordered, a.once = e.Claim, "", nil, e.Once
 		a.claimedOn = e.Day
 		a.claims++
 		switch e.Claim.Choice {
@@ -442,15 +448,21 @@ func (c *Case) takeAward(e *Event) {
 		case ClaimWaive:
 			a.State = AwardWaived
 		default:
-			a.State = AwardPayable
+			a.State, a.Orders = AwardPayable, 1
+			if s := c.roster.Schedule(a.Terms.Schedule); s != nil {
+				a.Orders = VotesNeeded(s, a.Terms.Amount)
+			}
 		}
 	case ActionPart:
 		c.takePart(e, a)
 	case ActionIssue:
-		if a.Issued = e.Day; a.State == AwardPayable {
+		if a.State == AwardPayable {
+			if a.Ordered = append(a.Ordered, e.By); len(a.Ordered) >= a.Orders {
+				a.Issued = e.Day
+			}
 			return
 		}
-		a.State, a.signatures = AwardIssued, e.Signatures
+		a.State, a.Issued, a.signatures = AwardIssued, e.Day, e.Signatures
 	}
 }
 

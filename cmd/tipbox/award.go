@@ -248,6 +248,8 @@ func (c *awardsCmd) Run(a *app) error {
 		for _, l := range item.Awards {
 			now := map[tipbox.AwardState]string{tipbox.AwardProposed: "approve or refuse", tipbox.AwardAppealed: "approve or refuse"}[l.State]
 			switch {
+			case l.State == tipbox.AwardPayable && slices.Contains(l.Approved, s.key.Name()):
+				now = a.lang.sprintf("wait for %d more approvers", l.Votes-len(l.Approved))
 			case l.ToIssue():
 				now = "issue"
 			case l.Lacking > 0:
@@ -450,6 +452,9 @@ func (a *app) actOnAward(s *session, opened *tipbox.OpenedTip, award *tipbox.Awa
 		a.say("Done. Award %d of %s is %s", now.Number, opened.Tip, a.lang.word(string(now.State)))
 		if now.State == tipbox.AwardProposed || now.State == tipbox.AwardAppealed {
 			a.say(", approved by %d of %d", len(now.Approved), now.Votes)
+		}
+		if now.State == tipbox.AwardPayable {
+			a.say(", ordered by %d of %d", len(now.Ordered), now.Orders)
 		}
 		a.say(".\n")
 	}

@@ -290,7 +290,7 @@ func standing(award *tipbox.ClaimLine) string {
 func (a *app) listClaims(claims *tipbox.Claims) error {
 	if a.json {
 		for _, award := range claims.Awards {
-			award.Requests, award.Signatures = nil, nil
+			award.Requests, award.Signatures, award.Payout = nil, nil, ""
 			doc := struct {
 				tipbox.ClaimLine
 				Charities []string `json:"charities,omitempty"`

@@ -411,14 +411,26 @@ func TestPayoutsAreListedAndPaid(t *testing.T) {
 	if err := b.Service.Claim(t.Context(), code, tipbox.Claim{Award: n, Choice: tipbox.ClaimDetails, Details: details}); err != nil {
 		t.Fatal(err)
 	}
-	if out := b.ok("penny", "payouts"); !strings.Contains(out, "not to be paid yet: an approver must order it first") || strings.Contains(out, "Account") {
+	if out := b.ok("penny", "payouts"); !strings.Contains(out, "not to be paid yet: approvers must order it first") || strings.Contains(out, "Account") {
 		t.Error(out)
 	}
 	b.fails("penny", exitFailed, "the server alone says that it is due", "pay", "--payout", strings.Fields(b.ok("penny", "payouts"))[0])
 	if out := b.ok("peter", "awards"); !strings.Contains(out, "  payable  ") || !strings.Contains(out, "  issue\n") {
 		t.Error(out)
 	}
-	b.ok("peter", "issue")
+	if _, _, stderr := b.tipbox("peter", "issue"); !strings.Contains(stderr, "is payable, ordered by 1 of 2.\n") {
+		t.Error(stderr)
+	}
+	if _, _, stderr := b.tipbox("peter", "issue"); !strings.Contains(stderr, "you have ordered it, and 1 of 2 have") {
+		t.Error(stderr)
+	}
+	if out := b.ok("penny", "payouts"); !strings.Contains(out, "not to be paid yet") || strings.Contains(out, "Account") {
+		t.Error(out)
+	}
+	if out := b.ok("peter", "awards"); !strings.Contains(out, "1 of 2    wait for 1 more approvers\n") {
+		t.Error(out)
+	}
+	b.ok("paula", "issue")
 	if _, _, stderr := b.tipbox("peter", "issue"); !strings.Contains(stderr, "no payouts ordered") {
 		t.Error(stderr)
 	}
@@ -524,7 +536,7 @@ func TestPaymentsAreReconciled(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.fails("penny", exitFailed, "that you have made or that it has shown: 1", "pay", "--list")
-	b.fails("penny", exitFailed, "pay the vouchers that you have paid since", "pay", "--list")
+	b.fails("penny", exitFailed, "give it the vouchers that you have paid since", "pay", "--list")
 	if err := b.Store.Apply(t.Context(), store.Put(key, rec.Value)); err != nil {
 		t.Fatal(err)
 	}
