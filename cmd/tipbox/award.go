@@ -71,6 +71,9 @@ func (c *awardCmd) Run(a *app) error {
 		terms := proposal.terms
 		terms.Amount = amounts[i]
 		_, opened, err := s.open(a, share.Tip)
+		if err == nil && tipbox.CameFirst(first, opened) != nil {
+			a.say("Note: tip %s came before tip %s, which you name first. By what each brought they share; who came first is part of that.\n", share.Tip, c.Tip)
+		}
 		if err == nil && pending(opened, &terms) == nil {
 			err = s.send(a, opened, tipbox.Act{Action: tipbox.ActionAward, Text: text, Terms: &terms, Detail: &proposal.detail})
 		}
@@ -389,14 +392,14 @@ func (a *app) decide(tip string, act tipbox.Act) error {
 			tips = append(tips, share.Tip)
 		}
 	}
-	for _, tip := range tips { // before anything is signed
-		opened, err := s.openAward(a, tip)
-		if err != nil {
+	shared := make(map[string]*tipbox.OpenedTip)
+	for _, tip := range tips {
+		if shared[tip], err = s.openAward(a, tip); err != nil {
 			return fmt.Errorf("tip %s, which shares the award: %w", tip, err)
 		}
-		if !slices.ContainsFunc(opened.Case.Awards, func(b *tipbox.Award) bool { return sameAward(b, award) }) {
-			return fmt.Errorf("tip %s shares the award, and no such award is proposed there: have the proposal completed first (tipbox award …)", tip)
-		}
+	}
+	if err := tipbox.CheckShares(award, shared); err != nil { // before anything is signed
+		return err
 	}
 	for _, tip := range tips {
 		opened, err := s.openAward(a, tip)
