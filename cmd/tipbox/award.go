@@ -212,7 +212,8 @@ type awardsCmd struct {
 }
 
 func (*awardsCmd) Help() string {
-	return "Example: tipbox awards\n\nFor approvers: the awards that are to be decided, and the vouchers that are to be signed. With a tip: its awards, why they are proposed, and what the source says against a refusal."
+	return "Example: tipbox awards\n\nFor approvers: the awards that are to be decided, and the vouchers that are to be signed. With a tip: its awards, why they are proposed, and what the source says against a refusal. " +
+		"The head is the same for every colleague who was shown the same: compare it before a large award is decided or issued, for a server that shows two of you two histories could have both sign."
 }
 
 func (c *awardsCmd) Run(a *app) error {
@@ -305,9 +306,11 @@ func (a *app) showAwards(r *roster.Roster, o *tipbox.OpenedTip) error {
 			State  tipbox.State    `json:"state"`
 			Awards []*tipbox.Award `json:"awards"`
 			Faults []string        `json:"faults,omitempty"`
-		}{o.Tip, o.Case.State, o.Case.Awards, o.Faults})
+			Head   tipbox.Head     `json:"head"`
+		}{o.Tip, o.Case.State, o.Case.Awards, o.Faults, o.Head()})
 	}
 	a.print("Tip %s, %s: %s\n", o.Tip, cleanLine(o.Channel), a.lang.word(string(o.Case.State)))
+	a.print("%s %d %s\n", a.lang.sprintf("%s:", a.lang.text("head")), o.Head().Number, o.Head().SHA256)
 	for _, f := range o.Faults {
 		a.print("AGAINST THE RULES: %s\n", cleanLine(a.lang.known(f)))
 	}
