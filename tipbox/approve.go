@@ -31,11 +31,11 @@ type AwardLine struct {
 	Claimed  string     `json:"claimed,omitempty"`
 	Issued   string     `json:"issued,omitempty"`
 	Choice   string     `json:"choice,omitempty"`
-	Of       int        `json:"of,omitempty"`       // the award that it is a part of
-	Votes    int        `json:"votes"`              // approvers that it takes, or that have to order its payout
-	Approved []string   `json:"approved,omitempty"` // by whom; of a payout that is to be ordered, who has
-	Lacking  int        `json:"lacking,omitempty"`  // approvers that the roster lacks for it to be granted
-	With     []string   `json:"with,omitempty"`     // the tips that share it, this one too
+	Of       int        `json:"of,omitempty"` // the award that it is a part of
+	Votes    int        `json:"votes"`        // approvers that it takes
+	Approved []string   `json:"approved,omitempty"`
+	Lacking  int        `json:"lacking,omitempty"` // approvers that the roster lacks for it to be granted
+	With     []string   `json:"with,omitempty"`    // the tips that share it, this one too
 
 	Vouchers map[string]int `json:"vouchers,omitempty"` // how many of each denomination were claimed
 }
@@ -49,9 +49,6 @@ func (c *Case) awardLines(left []string) (lines []AwardLine) {
 		}
 		if line.deciding() && !line.ToIssue() {
 			line.Lacking = max(0, a.Votes-len(a.Approved)-len(c.deciders(a, left)))
-		}
-		if a.unordered() {
-			line.Votes, line.Approved = a.Orders, append([]string(nil), a.Ordered...)
 		}
 		for _, share := range a.Terms.Split {
 			line.With = append(line.With, share.Tip)

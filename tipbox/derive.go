@@ -14,7 +14,7 @@ import (
 
 // derivedVersion is that of what is derived. An earlier one has other indexes. It is
 // not the store's Format: see there.
-const derivedVersion = "5 "
+const derivedVersion = "4 "
 
 // derivedBy is what tips' records are derived by besides their events: the parts
 // of a roster that tell what a case comes to.

@@ -74,7 +74,7 @@ func (o *OpenedTip) CheckIssue(award int, today string, uncontested bool) error 
 	}
 	switch {
 	case a.Claim.Payout != "" && a.Claim.Payout != a.payout:
-		return against(RuleAward, "payout %s is not that of award %d, which has one", a.Claim.Payout, a.Number)
+		return against(RuleAward, "payout %s is not that of award %d, which has one: if it was claimed by an earlier version, its source can give the details again", a.Claim.Payout, a.Number)
 	case o.Case.unpayable(a, today):
 		return against(RuleAward, "nobody who pays can read where to: the source is asked for it anew")
 	case !uncontested && a.contested():

@@ -94,6 +94,9 @@ func TestPayoutWaitsForAnApproversOrder(t *testing.T) {
 	_, err = tipbox.OpenOrder(&item, o.Service.Roster())
 	wantErr(t, err, tipbox.ErrNoOrder)
 	wantErr(t, o.Service.Pay(ctx, penny, note, ""), tipbox.ErrNoOrder)
+	if report, err := o.Service.Check(ctx); err != nil || len(report.Problems) > 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
 	o.Issue("pia", tip, n)
 	if a := lastAward(t, o, tip); a.State != tipbox.AwardPayable || a.Issued != o.Service.Today() {
 		t.Errorf("%+v", a)

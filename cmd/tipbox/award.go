@@ -252,8 +252,6 @@ func (c *awardsCmd) Run(a *app) error {
 		for _, l := range item.Awards {
 			now := map[tipbox.AwardState]string{tipbox.AwardProposed: "approve or refuse", tipbox.AwardAppealed: "approve or refuse"}[l.State]
 			switch {
-			case l.State == tipbox.AwardPayable && slices.Contains(l.Approved, s.key.Name()):
-				now = a.lang.sprintf("wait for %d more approvers", l.Votes-len(l.Approved))
 			case l.ToIssue():
 				now = "issue"
 			case l.Lacking > 0:
