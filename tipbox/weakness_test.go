@@ -101,7 +101,9 @@ func TestAPayerWhoReadsTipsIsAWeakness(t *testing.T) {
 	r := o.Service.Roster()
 	r.Member("penny").Roles = append(r.Member("penny").Roles, roster.Approver)
 	found := tipbox.Weaknesses(r, nil, "2026-11-23")
-	if !slices.ContainsFunc(found, func(w tipbox.Weakness) bool { return w.Grave && strings.HasPrefix(w.Says, "penny pays, and reads tips") }) {
+	if !slices.ContainsFunc(found, func(w tipbox.Weakness) bool {
+		return w.Grave && strings.HasPrefix(w.Says, "penny pays, and reads tips")
+	}) {
 		t.Errorf("found %+v", found)
 	}
 }
