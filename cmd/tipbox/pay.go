@@ -380,6 +380,8 @@ func (a *app) pay(s *session, p *tipbox.Payment, text string) (*slip, error) {
 		return a.paid(path, p, note, slipPaid)
 	case errors.Is(err, tipbox.ErrPaid):
 		err = s.paidBefore(a, p.Key)
+	case doubted(err):
+		return nil, fmt.Errorf("%w: this machine finds it genuine, and the desk does not: %w", errUnsettled, err)
 	case !refused(err):
 		return nil, fmt.Errorf("%w: %w", errUnsettled, err)
 	}
@@ -396,16 +398,18 @@ func (a *app) paid(path string, p *tipbox.Payment, note []byte, state string) (*
 
 // refused reports whether the desk's answer says that nothing was recorded.
 func refused(err error) bool {
-	for _, is := range []error{
-		desk.ErrRefused, tipbox.ErrForbidden, tipbox.ErrNoPayout, tipbox.ErrTooLong, tipbox.ErrConflict, tipbox.ErrNotFound,
-		voucher.ErrForged, voucher.ErrOrganisation, voucher.ErrDenomination, voucher.ErrExpired, voucher.ErrEarly,
-		voucher.ErrTyping, voucher.ErrNewer, voucher.ErrNotVoucher, desk.ErrPeer,
-	} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
-	return false
+	return isAny(err, desk.ErrRefused, tipbox.ErrForbidden, tipbox.ErrNoPayout, tipbox.ErrTooLong, tipbox.ErrConflict, tipbox.ErrNotFound, desk.ErrPeer)
+}
+
+// doubted reports whether the desk says that a voucher is not good. It was checked here
+// before, by the same roster: a desk that has read it then may have it paid elsewhere.
+func doubted(err error) bool {
+	return isAny(err, voucher.ErrForged, voucher.ErrOrganisation, voucher.ErrDenomination, voucher.ErrExpired, voucher.ErrEarly,
+		voucher.ErrTyping, voucher.ErrNewer, voucher.ErrNotVoucher)
+}
+
+func isAny(err error, kinds ...error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
 
 // paidBefore finds out by whom something was paid: the desk's word is not enough.

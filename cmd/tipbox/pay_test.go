@@ -374,6 +374,19 @@ func TestServerCannotSayThatAVoucherWasPaid(t *testing.T) {
 			t.Errorf("%s: status %d, %s%s", what, status, stdout, stderr)
 		}
 	}
+	// Nor that what the tool finds genuine is none, and be believed.
+	b.intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost {
+			return false
+		}
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		w.Write([]byte(`{"code":"voucher_forged","message":"x"}`))
+		return true
+	}
+	b.fails("penny", exitFailed, "this machine finds it genuine, and the desk does not", "pay", v.Compact())
+	if begun := b.begun("penny"); len(begun) != 1 {
+		t.Errorf("begun: %v", begun)
+	}
 	b.intercept = nil
 	b.ok("penny", "pay", v.Compact())
 }
