@@ -85,16 +85,32 @@ func TestServersDoNotTakeEachOthersSockets(t *testing.T) {
 	server.stop(t)
 }
 
-// TestDemoOnSockets has the demo say how to get there, and its members get there.
+// TestDemoOnSockets has the demo say how to get there, and its members get there: as soon
+// as it answers anybody.
 func TestDemoOnSockets(t *testing.T) {
 	t.Parallel()
 	run, dir := t.TempDir(), filepath.Join(t.TempDir(), "demo")
 	at := "unix:" + filepath.Join(run, "sources.sock")
 	server := begin(t, exec.Command(program("tipboxd"), "demo", "--dir", dir, "--listen", at, "--desk", "unix:"+filepath.Join(run, "desk.sock")))
-	for range 3000 {
-		if time.Sleep(10 * time.Millisecond); bytes.Contains(server.output.Bytes(), []byte("Stop with Ctrl-C")) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if _, err := newSource(at).get("/healthz"); err == nil {
 			break
 		}
+	}
+	members, err := filepath.Glob(filepath.Join(dir, "members", "*"))
+	if err != nil || len(members) == 0 {
+		t.Error(members, err)
+	}
+	for _, home := range members {
+		if _, err := os.Stat(filepath.Join(home, "tipbox.toml")); err != nil {
+			t.Error("it answers before its members are set up: ", err)
+		}
+	}
+	for range 3000 {
+		if bytes.Contains(server.output.Bytes(), []byte("Stop with Ctrl-C")) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	if want := "Sources:  " + at + " (curl --unix-socket " + run + "/sources.sock http://localhost/)\n"; !bytes.Contains(server.output.Bytes(), []byte(want)) {
 		t.Errorf("%s\ndoes not say %q", server.output.Bytes(), want)

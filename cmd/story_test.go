@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -102,13 +103,18 @@ var updateScripts = flag.Bool("update-scripts", false, "rewrite the expected out
 // canary is planted in what must stay secret.
 const canary = "canary-kanarienvogel-金丝雀-0123456789abcdefghij"
 
+// port is where the next look for a free one begins, so that no two tests get the same.
+var port atomic.Int32
+
+func init() { port.Store(mathrand.Int32N(22_000)) }
+
 // freeAddress is one on which nobody listens. It is below those that the system
 // gives to connections, so that none of these takes it meanwhile.
 func freeAddress() (string, error) {
 	var err error
 	for range 100 {
 		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(22_000))); err == nil {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+port.Add(1)%22_000)); err == nil {
 			return l.Addr().String(), l.Close()
 		}
 	}

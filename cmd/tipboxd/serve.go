@@ -55,9 +55,9 @@ const (
 	rosterEvery = 2 * time.Second  // between looks at roster.note
 )
 
-// serve serves the folder until the context ends. Ready is called once both
-// listeners accept, with where they do. Required says that it must be shut in
-// whole for that.
+// serve serves the folder until the context ends. Ready is called once all
+// listeners are open, with where, and before anybody is answered. Required says
+// that it must be shut in whole for that.
 func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(listenAddresses) error) error {
 	if err := f.fit(f.service.Roster()); err != nil {
 		return err
@@ -122,12 +122,12 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 		listeners = append(listeners, tls.NewListener(&door{secure, f.sources}, f.sourcesTLS(certs)))
 		a.log.Info("serving over TLS", "sources", secure.Addr().String())
 	}
+	if err := ready(f.listens); err != nil { // whoever connects is waiting already
+		return err
+	}
 	failed := make(chan error, len(servers))
 	for i, l := range listeners {
 		go func() { failed <- servers[i].Serve(l) }()
-	}
-	if err := ready(f.listens); err != nil {
-		return err
 	}
 	systemd.ready()
 	watch, stopWatching := context.WithCancel(a.ctx)
