@@ -103,7 +103,7 @@ func (o *OpenedTip) Order(key *roster.SigningKey, today string, award int) ([]by
 	if err := o.CheckIssue(award, today, true); err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(a.order(today))
+	text, err := json.Marshal(a.order(max(today, o.signedDay()))) // as the event is
 	if err != nil {
 		return nil, fmt.Errorf("order: %w", err)
 	}

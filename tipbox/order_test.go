@@ -282,3 +282,19 @@ func TestAnAwardIsPaidOutOnceHoweverOftenItIsClaimed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOrderFollowsAColleagueWhoseClockIsAhead by a day, as clocks may be.
+func TestOrderFollowsAColleagueWhoseClockIsAhead(t *testing.T) {
+	o, tip, n, _ := newClaimedPayout(t)
+	tomorrow := o.Clock.Now().Add(aDay).Format("2006-01-02")
+	note, sealed, err := o.Open("alice", tip).Act(o.Key("alice"), tomorrow, act(tipbox.ActionNote, "still here"))
+	if err == nil {
+		err = o.Service.Append(ctx, o.Member("alice"), tip, note, sealed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.TryIssue("peter", tip, n); err != nil {
+		t.Error(err)
+	}
+}
