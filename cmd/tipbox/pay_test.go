@@ -631,3 +631,52 @@ func doubled(t *testing.T, answer []byte) []byte {
 	}
 	return answer
 }
+
+// TestApproversToolGoesOnFromWhatItSaw has a server show an approver an award as it was
+// before, or with another claim, so that it is decided or issued twice.
+func TestApproversToolGoesOnFromWhatItSaw(t *testing.T) {
+	b, code, tip, n := newAward(t)
+	before, err := b.Service.AwardTip(t.Context(), b.Member("peter"), tip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := b.Service.Claims(t.Context(), code.Locator())
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := tipbox.OpenClaims(file, code, b.Root.Verifier(), today())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := claims.Claim(tipbox.Claim{Award: n, Choice: tipbox.ClaimCharity, Charity: "library"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Service.Claim(t.Context(), code, tipbox.Claim{Award: n, Choice: tipbox.ClaimVoucher}); err != nil {
+		t.Fatal(err)
+	}
+	b.ok("peter", "awards", tip)
+	show := b.lie("/v1/awards/" + tip)
+	for _, lie := range []struct {
+		events []tipbox.SealedEvent
+		says   string
+	}{
+		{before.Events, "it has taken some back"},
+		{append(before.Events, tipbox.SealedEvent{Note: string(other)}), "it shows two histories"},
+	} {
+		shown := *before
+		shown.Events = lie.events
+		body, err := json.Marshal(shown)
+		if err != nil {
+			t.Fatal(err)
+		}
+		show(func([]byte) []byte { return body })
+		for _, args := range [][]string{{"awards", tip}, {"approve", tip}, {"refuse", tip, "-m", "no"}, {"issue", tip}} {
+			b.fails("peter", exitFailed, lie.says, args...)
+		}
+		b.ok("paula", "awards", tip) // who has seen nothing yet cannot tell, but by the head
+	}
+	if got := b.OpenAward("peter", tip).Head().Number; got != len(before.Events)+1 {
+		t.Errorf("%d entries", got)
+	}
+}
