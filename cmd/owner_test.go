@@ -1,12 +1,15 @@
 package cmd_test
 
 import (
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"filippo.io/age"
 )
 
 // TestWhatRootMakesInAFolderIsItsOwners sets a server up as an operator does who is
@@ -44,7 +47,43 @@ func TestWhatRootMakesInAFolderIsItsOwners(t *testing.T) {
 	tipboxd(t, "roster", folder, roots)
 	tipboxd(t, "check", folder)
 	tipboxd(t, "compact", folder)
-	err = filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
+	tipboxd(t, "notify", folder)
+	server := o.serve(t)
+	tipboxd(t, "status", folder)
+	if _, err := sendOne(o, rand.New(rand.NewPCG(1, 2)), "with files"); err != nil {
+		t.Fatal(err)
+	}
+	key, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile := filepath.Join(t.TempDir(), "backup.key")
+	if err := os.WriteFile(keyFile, []byte(key.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	backup := filepath.Join(t.TempDir(), "tipbox.age") // where only root gets to
+	tipboxd(t, "backup", folder, backup, "--recipient", key.Recipient().String())
+	server.stop(t)
+	restored := filepath.Join(dir, "restored")
+	if err := os.Mkdir(restored, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(restored, owner, owner); err != nil {
+		t.Fatal(err)
+	}
+	tipboxd(t, "restore", backup, restored, "-i", keyFile)
+	for _, folder := range []string{folder, restored} {
+		mustBelongTo(t, folder, owner)
+	}
+	if out, err := exec.Command(program("tipboxd"), "doctor", folder).CombinedOutput(); !strings.Contains(string(out), "ok       permissions") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// mustBelongTo looks whose all is in a folder.
+func mustBelongTo(t *testing.T, folder string, owner uint32) {
+	t.Helper()
+	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -56,8 +95,5 @@ func TestWhatRootMakesInAFolderIsItsOwners(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if out, err := exec.Command(program("tipboxd"), "doctor", folder).CombinedOutput(); !strings.Contains(string(out), "ok       permissions") {
-		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -9,12 +9,15 @@
 package static
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 //go:embed pages lang site style.css
@@ -41,8 +44,31 @@ func Site(dir string) fs.FS {
 	if dir == "" {
 		return sub("site")
 	}
-	return overlay{os.DirFS(dir), sub("site")}
+	return overlay{folder(dir), sub("site")}
 }
+
+// A folder is as os.DirFS has it, but that it opens only files and folders: at a pipe
+// one would wait.
+type folder string
+
+func (d folder) Open(name string) (fs.File, error) {
+	fail := func(err error) (fs.File, error) { return nil, &fs.PathError{Op: "open", Path: name, Err: err} }
+	if !fs.ValidPath(name) {
+		return fail(fs.ErrInvalid)
+	}
+	path := filepath.Join(string(d), filepath.FromSlash(name))
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+		f.Close()
+		return fail(cmp.Or(err, errNoFile))
+	}
+	return f, nil
+}
+
+var errNoFile = errors.New("it is no file: take it away, or put a file there")
 
 func sub(dir string) fs.FS {
 	f, err := fs.Sub(files, dir)

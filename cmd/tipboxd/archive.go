@@ -199,21 +199,11 @@ func (a *archiver) writeSite() error {
 
 // writeFile writes a file of the folder, or what a link leads to.
 func (a *archiver) writeFile(name string) error {
-	f, err := os.Open(filepath.Join(a.root, name))
+	f, info, err := openFile(filepath.Join(a.root, name))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a file: take it away, or put a file there", f.Name())
-	}
-	if err := mayHand(a.root, f.Name(), info); err != nil {
-		return err
-	}
 	return a.write(name, f, info.Size())
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,7 +21,7 @@ type backupCmd struct {
 	File           string   `arg:"" help:"The file to make, or a folder for one that is named after the day."`
 	Recipient      []string `help:"Who may open it: age1pq1… Give it again for each." placeholder:"KEY"`
 	RecipientsFile string   `help:"Who may open it, one a line." type:"existingfile" placeholder:"FILE"`
-	Keep           int      `help:"Remove backups from the folder that are older than so many days, once the new one is made." placeholder:"DAYS"`
+	Keep           int      `help:"Remove backups from the folder that are older than so many days, once the new one is made; those of the newest ${keptdays} days stay, whatever the clock says." placeholder:"DAYS"`
 }
 
 func (*backupCmd) Help() string {
@@ -36,11 +37,8 @@ func (*backupCmd) Help() string {
 }
 
 func (c *backupCmd) Run(a *app) error {
-	if err := checkModes(c.Dir); err != nil {
-		return err
-	}
 	f := &folder{path: c.Dir}
-	if err := f.readConfig(); err != nil {
+	if err := asOwner(c.Dir, f.readChecked); err != nil {
 		return err
 	}
 	recipients, err := c.recipients(f.config)
@@ -61,7 +59,7 @@ func (c *backupCmd) Run(a *app) error {
 	}
 	defer out.Close()
 	defer os.Remove(out.Name())
-	if err := c.write(a, out, recipients); err != nil {
+	if err := c.write(a, f, out, recipients); err != nil {
 		return err
 	}
 	if err := out.Sync(); err != nil {
@@ -109,6 +107,11 @@ func (c *backupCmd) nameAfter(day time.Time) (folder string, err error) {
 // inSeries is how nameAfter names files.
 var inSeries = regexp.MustCompile(`^tipbox-(\d{4}-\d{2}-\d{2})(-\d+)?\.age(\.part-\d+)?$`)
 
+// keptDays is of how many days, the newest on which there are backups, they stay
+// whatever the clock says, which may have gone ahead by years. With --keep below that
+// it is of as many.
+const keptDays = 7
+
 // removeOld removes the backups of the folder that are older than is to be kept.
 func (c *backupCmd) removeOld(folder string, today time.Time) error {
 	if folder == "" || c.Keep == 0 {
@@ -119,11 +122,22 @@ func (c *backupCmd) removeOld(folder string, today time.Time) error {
 	if err != nil {
 		return err
 	}
+	var days []string // of which there are whole ones
+	for _, file := range files {
+		if name := inSeries.FindStringSubmatch(file.Name()); name != nil && name[3] == "" && file.Type().IsRegular() {
+			days = append(days, name[1])
+		}
+	}
+	slices.Sort(days)
+	days = slices.Compact(days)
+	days = days[max(0, len(days)-min(c.Keep, keptDays)):]
 	var errs []error
 	for _, file := range files {
-		if name := inSeries.FindStringSubmatch(file.Name()); name != nil && name[1] < first && file.Type().IsRegular() {
-			errs = append(errs, os.Remove(filepath.Join(folder, file.Name())))
+		name := inSeries.FindStringSubmatch(file.Name())
+		if name == nil || name[1] >= first || !file.Type().IsRegular() || name[3] == "" && slices.Contains(days, name[1]) {
+			continue
 		}
+		errs = append(errs, os.Remove(filepath.Join(folder, file.Name())))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("the backup is made, and an older one cannot be removed: %w", err)
@@ -229,15 +243,61 @@ func syncFolder(path string) error {
 	return d.Sync()
 }
 
+// sparing is a writer to a file, which if that is on the folder's own disk leaves the
+// room there that is kept for texts: no backup is to keep tips out.
+func (f *folder) sparing(file *os.File) (io.Writer, error) {
+	in, err := os.Stat(f.path)
+	if err != nil {
+		return nil, err
+	}
+	to, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	folderOf, ok := in.Sys().(*syscall.Stat_t)
+	fileOf, also := to.Sys().(*syscall.Stat_t)
+	if !ok || !also || folderOf.Dev != fileOf.Dev {
+		return file, nil
+	}
+	return &sparingWriter{file: file, folder: f}, nil
+}
+
+type sparingWriter struct {
+	file   *os.File
+	folder *folder
+	left   int // bytes until it looks again
+}
+
+// sparingEvery is how much is written between two looks at the room, in bytes.
+const sparingEvery = 8 << 20
+
+func (w *sparingWriter) Write(p []byte) (int, error) {
+	if w.left -= len(p); w.left <= 0 {
+		free, err := freeSpace(w.folder.path)
+		if err != nil {
+			return 0, err
+		}
+		if free-sparingEvery < w.folder.config.Reserve<<20 {
+			return 0, fmt.Errorf("%d MiB are free, and more than reserve_mib is to stay so for tips: make room, or put the backup on another disk", free>>20)
+		}
+		w.left = sparingEvery
+	}
+	return w.file.Write(p)
+}
+
 // write writes the archive of the folder, sealed to the recipients.
-func (c *backupCmd) write(a *app, out io.Writer, recipients []age.Recipient) error {
+func (c *backupCmd) write(a *app, f *folder, file *os.File, recipients []age.Recipient) error {
+	out, err := f.sparing(file)
+	if err != nil {
+		return err
+	}
 	shown := a.progress("backing up", 0)
 	defer shown.done()
 	sealed, err := age.Encrypt(io.MultiWriter(out, shown), recipients...)
 	if err != nil {
 		return err
 	}
-	if err := writeArchive(a.ctx, sealed, c.Dir); err != nil {
+	if err := asOwner(c.Dir, func() error { return writeArchive(a.ctx, sealed, c.Dir) }); err != nil {
 		return err
 	}
 	return sealed.Close()

@@ -40,6 +40,8 @@ const (
 const (
 	maxAnswer   = 4096    // bytes of a line on the socket
 	maxDocument = 1 << 20 // bytes of a document
+
+	documentTime = time.Minute // for a document to come
 )
 
 // askDatabase has a request done by the server of the folder, or does it here if
@@ -86,12 +88,16 @@ func askDocument(ctx context.Context, dir, request string) ([]byte, error) {
 }
 
 func converse(ctx context.Context, dir, request string) ([]byte, *os.File, error) {
-	at, err := openControl(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer at.Close()
-	conn, err := net.DialUnix("unix", nil, at.address())
+	var conn *net.UnixConn
+	err := asOwner(dir, func() error {
+		at, err := openControl(dir)
+		if err != nil {
+			return err
+		}
+		defer at.Close()
+		conn, err = net.DialUnix("unix", nil, at.address())
+		return err
+	})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, nil, errNoServer
 	}
@@ -100,6 +106,9 @@ func converse(ctx context.Context, dir, request string) ([]byte, *os.File, error
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if request != snapshotRequest && request != compactRequest { // which take as long as there are tips
+		conn.SetDeadline(time.Now().Add(documentTime))
+	}
 	doc, file, err := exchange(conn, request)
 	if ctx.Err() != nil {
 		err = errors.Join(ctx.Err())

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ func keepDay(dir, mark string, day time.Time) error {
 // keptDay reads a mark: fs.ErrNotExist if it was never done.
 func keptDay(dir, mark string) (string, error) {
 	file := filepath.Join(dir, mark)
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return "", err
 	}

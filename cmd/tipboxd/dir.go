@@ -74,6 +74,7 @@ type folder struct {
 
 	// Of a folder that is served.
 	listens  listenAddresses
+	certs    certificates // nil without [tls]
 	observer *observer
 	prober   *prober
 	sources  *crowd
@@ -98,7 +99,7 @@ func openFolder(ctx context.Context, path string, log *slog.Logger) (*folder, er
 	if err != nil {
 		return nil, err
 	}
-	signed, err := os.ReadFile(f.file(rosterName))
+	signed, err := readFile(f.file(rosterName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no %s: let the root key's holder enter %s into the roster, sign it, and put it there", f.file(rosterName), f.file(deskPubName))
 	}
@@ -181,7 +182,7 @@ func (f *folder) Close() error {
 func (f *folder) file(name string) string { return filepath.Join(f.path, name) }
 
 func (f *folder) readConfig() error {
-	text, err := os.ReadFile(f.file(configName))
+	text, err := readFile(f.file(configName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is no server's folder: make one with tipboxd init %s --root KEY", f.path, f.path)
 	}
@@ -225,6 +226,14 @@ func (f *folder) readConfig() error {
 		return fail("notify: %v", err)
 	}
 	return nil
+}
+
+// readChecked reads the settings of a folder that is closed to others.
+func (f *folder) readChecked() error {
+	if err := checkModes(f.path); err != nil {
+		return err
+	}
+	return f.readConfig()
 }
 
 // decodeTOML reads a file of settings. An error shows the lines that are wrong.

@@ -23,7 +23,7 @@ type doctorCmd struct {
 func (*doctorCmd) Help() string {
 	return "Example: tipboxd doctor /srv/tipbox\n\n" +
 		"Looks at the folder, the roster, the site, the settings, tor and the machine, and says of each whether it is well, what is wrong or soon will be, and what to type. " +
-		"The server may run or not. Nothing is changed. Run it as the user that the server runs as. Exit status 1 if anything is an error.\n\n" +
+		"The server may run or not. Nothing is changed. Run it as root, which looks into the folder as the user whose it is and at tor as root, or as that user. Exit status 1 if anything is an error.\n\n" +
 		"It takes a moment however many tips there are, and so looks at the newest only: tipboxd check reads everything."
 }
 
@@ -64,9 +64,9 @@ func (c *doctorCmd) Run(a *app) error {
 		a.print("%s\n", doc)
 	} else {
 		for _, f := range findings {
-			a.print("%-8s %-12s %s\n", f.Level, f.Check, f.Says)
+			a.print("%-8s %-12s %s\n", f.Level, f.Check, printable(f.Says, '\n', '\t'))
 			if f.Do != "" {
-				a.print("%-21s %s\n", "", "-> "+f.Do)
+				a.print("%-21s %s\n", "", "-> "+printable(f.Do))
 			}
 		}
 		a.print("errors: %d, warnings: %d\n", counts[levelError], counts[levelWarning])
@@ -106,29 +106,50 @@ type examination struct {
 	Confinement []string `json:"confinement"`
 	Limits      limits   `json:"limits"`
 
+	Certificates []certificateStatus `json:"certificates,omitempty"`
+
 	Listens listenAddresses `json:"listens"`
 	Glance  *tipbox.Glance  `json:"glance"`
 }
 
 // A doctorCheck looks at one thing. What it does not complain of is well.
 type doctorCheck struct {
-	name string
-	well func(*exam) string // what is said then
-	look func(*exam)
+	name      string
+	well      func(*exam) string // what is said then
+	look      func(*exam)
+	elsewhere bool // it looks where root may and the folder's owner may not
 }
 
 // examine looks at a folder.
 func examine(ctx context.Context, dir string, m machine) []finding {
 	e := &exam{ctx: ctx, f: &folder{path: dir}, m: m}
-	e.prepare()
+	e.asOwner(e.prepare)
 	for _, c := range doctorChecks() {
 		e.current = c.name
-		before := len(e.found)
-		if c.look(e); len(e.found) == before {
-			e.add(levelOK, "", "%s", c.well(e))
+		look := func() {
+			before := len(e.found)
+			if c.look(e); len(e.found) == before {
+				e.add(levelOK, "", "%s", c.well(e))
+			}
+		}
+		if c.elsewhere {
+			look()
+		} else {
+			e.asOwner(look)
 		}
 	}
 	return e.found
+}
+
+// asOwner has root look into the folder as the user whose it is.
+func (e *exam) asOwner(look func()) {
+	err := asOwner(e.f.path, func() error {
+		look()
+		return nil
+	})
+	if err != nil {
+		e.fail("", "%v", err)
+	}
 }
 
 func (e *exam) add(l level, do, format string, args ...any) {
@@ -196,6 +217,7 @@ func (f *folder) examine(ctx context.Context) (*examination, error) {
 	return &examination{
 		Version: programVersion(), Since: f.observer.since, Serial: f.service.Roster().Serial,
 		Confinement: f.observer.confinement(), Limits: thisMachine().limits(), Glance: glance, Listens: f.listens,
+		Certificates: f.certificateStatus(),
 	}, nil
 }
 

@@ -262,7 +262,7 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 			remove(t, dir, "fullchain.pem")
 		}},
 		{"a certificate that nobody gave", "certificate", levelWarning, "there is no certificate for tips.example.org yet", byACME(0)},
-		{"a certificate that nobody renewed", "certificate", levelWarning, "expires on", byACME(80)},
+		{"a certificate that nobody renewed", "certificate", levelWarning, "should have been renewed", byACME(62)},
 		{"an authority that looks elsewhere", "certificate", levelWarning, "looks for the server at port 443", byACME(0)},
 		{"certificates that others read", "permissions", levelError, "acme (mode 0755)", func(t *testing.T, dir string, _ *machine) {
 			write(t, dir, "acme/x", "")
@@ -299,6 +299,10 @@ func TestDoctorNamesEachBrokenSetUp(t *testing.T) {
 		{"a profile that keeps tor in", "tor", levelError, "AppArmor keeps tor from", func(t *testing.T, dir string, m *machine) {
 			reset(t, dir, func(c *config) { c.Onion, c.Listen = exampleOnion, socketFor(t, m, 0o755, 0o666) })
 			m.tor.profiles = torsFiles(t, "profile system_tor {}")
+		}},
+		{"a desk that anybody finds", "desk's onion", levelWarning, "tor has no member's key", func(t *testing.T, _ string, m *machine) {
+			m.tor.desks = []string{filepath.Dir(torsFiles(t, anotherOnion)[0])}
+			write(t, m.tor.desks[0], "hostname", anotherOnion)
 		}},
 		{"a newer format", "format", levelError, "the store is of format " + strconv.Itoa(tipbox.Format+1), func(t *testing.T, dir string, _ *machine) {
 			applyTo(t, dir, store.Put("meta/format", []byte(strconv.Itoa(tipbox.Format+1))))

@@ -22,24 +22,25 @@ import (
 // doctorChecks are all checks, in the order in which they are best put right.
 func doctorChecks() []doctorCheck {
 	return []doctorCheck{
-		{"server", (*exam).serverRuns, (*exam).lookServer},
-		{"permissions", says("nobody else can read the folder"), (*exam).lookPermissions},
-		{"settings", says("tipbox.toml is well formed"), (*exam).lookSettings},
-		{"addresses", (*exam).whereItListens, (*exam).lookAddresses},
-		{"certificate", (*exam).whichCertificate, (*exam).lookCertificate},
-		{"tor", (*exam).whereOnion, (*exam).lookTor},
-		{"format", (*exam).whichFormat, (*exam).lookFormat},
-		{"database", (*exam).howMuchWasSeen, (*exam).lookDatabase},
-		{"disk", (*exam).roomLeft, (*exam).lookDisk},
-		{"clock", says("it goes right, as far as can be told"), (*exam).lookClock},
-		{"time zone", (*exam).whichZone, (*exam).lookZone},
-		{"roster", (*exam).whichRoster, (*exam).lookRoster},
-		{"site", says("channels, schedule and pages can be shown in each language"), (*exam).lookSite},
-		{"backup", (*exam).lastBackup, (*exam).lookBackup},
-		{"notices", says("nothing is undelivered"), (*exam).lookNotices},
-		{"kernel", (*exam).kernelFeatures, (*exam).lookKernel},
-		{"memory", (*exam).memoryKept, (*exam).lookMemory},
-		{"open files", (*exam).filesAllowed, (*exam).lookFiles},
+		{name: "server", well: (*exam).serverRuns, look: (*exam).lookServer},
+		{name: "permissions", well: says("nobody else can read the folder"), look: (*exam).lookPermissions},
+		{name: "settings", well: says("tipbox.toml is well formed"), look: (*exam).lookSettings},
+		{name: "addresses", well: (*exam).whereItListens, look: (*exam).lookAddresses},
+		{name: "certificate", well: (*exam).whichCertificate, look: (*exam).lookCertificate},
+		{name: "tor", well: (*exam).whereOnion, look: (*exam).lookTor, elsewhere: true},
+		{name: "desk's onion", well: (*exam).whoFindsDesk, look: (*exam).lookDeskOnion, elsewhere: true},
+		{name: "format", well: (*exam).whichFormat, look: (*exam).lookFormat},
+		{name: "database", well: (*exam).howMuchWasSeen, look: (*exam).lookDatabase},
+		{name: "disk", well: (*exam).roomLeft, look: (*exam).lookDisk},
+		{name: "clock", well: says("it goes right, as far as can be told"), look: (*exam).lookClock},
+		{name: "time zone", well: (*exam).whichZone, look: (*exam).lookZone},
+		{name: "roster", well: (*exam).whichRoster, look: (*exam).lookRoster},
+		{name: "site", well: says("channels, schedule and pages can be shown in each language"), look: (*exam).lookSite},
+		{name: "backup", well: (*exam).lastBackup, look: (*exam).lookBackup},
+		{name: "notices", well: says("nothing is undelivered"), look: (*exam).lookNotices},
+		{name: "kernel", well: (*exam).kernelFeatures, look: (*exam).lookKernel},
+		{name: "memory", well: (*exam).memoryKept, look: (*exam).lookMemory},
+		{name: "open files", well: (*exam).filesAllowed, look: (*exam).lookFiles},
 	}
 }
 
@@ -281,15 +282,12 @@ func (e *exam) lookClock() {
 }
 
 // readRoster is the roster of the folder if the root key signed it, however old.
-func (e *exam) readRoster() *roster.Roster {
-	signed, err := os.ReadFile(e.f.file(rosterName))
-	if err != nil {
-		return nil
-	}
-	r, err := roster.Open(signed, e.f.config.Root, roster.Mark{})
-	if err != nil {
-		return nil
-	}
+func (e *exam) readRoster() (r *roster.Roster) {
+	e.asOwner(func() {
+		if signed, err := readFile(e.f.file(rosterName)); err == nil {
+			r, _ = roster.Open(signed, e.f.config.Root, roster.Mark{})
+		}
+	})
 	return r
 }
 
@@ -313,7 +311,7 @@ func (e *exam) whichRoster() string {
 
 func (e *exam) lookRoster() {
 	file := e.f.file(rosterName)
-	signed, err := os.ReadFile(file)
+	signed, err := readFile(file)
 	if missing(err) {
 		e.fail("tipbox roster add "+deskPubName+", tipbox roster sign, and put roster.note there", "there is no %s: the root key's holder has to enter %s, and sign", file, e.f.file(deskPubName))
 		return

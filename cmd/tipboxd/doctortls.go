@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -20,7 +19,7 @@ func (e *exam) whichCertificate() string {
 	var all []string
 	for _, c := range e.certificates() {
 		if c.err == nil {
-			all = append(all, fmt.Sprintf("%s until %s", strings.Join(c.cert.Leaf.DNSNames, ", "), c.cert.Leaf.NotAfter.UTC().Format(time.DateOnly)))
+			all = append(all, fmt.Sprintf("%s until %s", strings.Join(namesOf(c.cert.Leaf), ", "), c.cert.Leaf.NotAfter.UTC().Format(time.DateOnly)))
 		}
 	}
 	return "good for " + strings.Join(all, "; ")
@@ -55,7 +54,7 @@ func (e *exam) certificates() (all []foundCertificate) {
 
 // readCached reads what autocert keeps in one file: key and certificates.
 func readCached(file string) (*tls.Certificate, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -72,9 +71,17 @@ func (e *exam) lookCertificate() {
 	if !t.on() {
 		return
 	}
+	why := make(map[string]string) // the authority's words
+	if e.server != nil {
+		for _, c := range e.server.Certificates {
+			if c.Failing != "" {
+				why[c.Name] = "; since " + c.Failing + ": " + c.Why
+			}
+		}
+	}
 	renew := "renew it (certbot renew), and look for why nobody did"
 	if t.byACME() {
-		renew = "look into the server's log for what the authority says"
+		renew = "see that the name leads to this machine, and its port 443 here; the server's log and tipboxd status say what the authority says"
 		if _, port, _ := net.SplitHostPort(t.Listen); port != "443" {
 			e.warn("let systemd pass a socket named "+tlsSocket+", or lead port 443 to "+t.Listen, "the authority looks for the server at port 443, and it listens at %s", t.Listen)
 		}
@@ -82,15 +89,15 @@ func (e *exam) lookCertificate() {
 	for _, c := range e.certificates() {
 		switch {
 		case c.name != "" && missing(c.err):
-			e.warn("start the server, and look into its log", "there is no certificate for %s yet: sources cannot come by that name", c.name)
+			e.warn("start the server, and look into its log", "there is no certificate for %s yet: sources cannot come by that name%s", c.name, why[c.name])
 		case c.err != nil && c.cert != nil && e.m.now().After(c.cert.Leaf.NotAfter):
 			e.fail(renew, "%s: %v", c.file, c.err)
 		case c.err != nil:
 			e.fail("", "%v", c.err)
-		case soonExpired(c.cert.Leaf, e.m.now()):
+		case soonExpired(c.cert.Leaf, e.m.now()), c.name != "" && renewalMissed(c.cert.Leaf, e.m.now()):
 			days := int(c.cert.Leaf.NotAfter.Sub(e.m.now()).Hours() / 24)
-			e.warn(renew, "the certificate for %s expires on %s, in %d days: browsers turn sources away then",
-				strings.Join(c.cert.Leaf.DNSNames, ", "), c.cert.Leaf.NotAfter.UTC().Format(time.DateOnly), days)
+			e.warn(renew, "the certificate for %s should have been renewed, and expires on %s, in %d days: browsers turn sources away then%s",
+				strings.Join(namesOf(c.cert.Leaf), ", "), c.cert.Leaf.NotAfter.UTC().Format(time.DateOnly), days, why[c.name])
 		case len(c.cert.Certificate) == 1 && !bytes.Equal(c.cert.Leaf.RawIssuer, c.cert.Leaf.RawSubject):
 			e.warn("name fullchain.pem in cert_file, not cert.pem", "%s lacks the certificates between it and the authority: many browsers turn sources away", c.file)
 		}

@@ -19,6 +19,8 @@ import (
 type torPlace struct {
 	localTor
 	hostnames []string // where the sources' address may be: see hostnameFiles
+	desks     []string // what HiddenServiceDir of the desk may be
+	torrcs    []string
 	users     []string // as whom tor may run, by name
 	lookUp    func(name string) *account
 	profiles  []string // what AppArmor lets tor do; none where it does not keep programs in
@@ -31,7 +33,9 @@ const packageTorUser = "_tor-tipbox"
 func systemTor() torPlace {
 	t := torPlace{
 		localTor: defaultTor, hostnames: hostnameFiles,
-		users: []string{packageTorUser, "debian-tor", "tor", "toranon"}, lookUp: lookUpAccount,
+		desks:  []string{"/var/lib/tor/tipbox-desk", "/var/lib/tor-instances/tipbox/desk"},
+		torrcs: []string{packageTor, "/etc/tor/tipbox.torrc", "/etc/tor/torrc"},
+		users:  []string{packageTorUser, "debian-tor", "tor", "toranon"}, lookUp: lookUpAccount,
 	}
 	if on, err := os.ReadFile("/sys/module/apparmor/parameters/enabled"); err == nil && strings.HasPrefix(string(on), "Y") {
 		t.profiles = []string{"/etc/apparmor.d/system_tor", "/etc/apparmor.d/local/system_tor"}
@@ -137,6 +141,7 @@ const probeWait = 20 * time.Second
 func (e *exam) lookTor() {
 	address, settings := e.f.config.Onion, e.f.file(configName)
 	show := "tipboxd onion " + e.f.path
+	e.lookNoClients()
 	found, err := findHostname(e.m.tor.hostnames)
 	switch {
 	case address == "" && err == nil:
@@ -217,7 +222,7 @@ func (e *exam) lookTorsWay(path string) {
 	}
 	known, profile := false, ""
 	for _, file := range e.m.tor.profiles {
-		if text, err := os.ReadFile(file); err == nil {
+		if text, err := readFile(file); err == nil {
 			profile = file
 			known = known || strings.Contains(string(text), strings.TrimPrefix(filepath.Dir(path), "/var"))
 		}

@@ -39,6 +39,12 @@ func (s *status) metrics() []byte {
 	}
 	m.gauge("tipbox_last_backup_day_seconds", "The day of the last backup.", daySeconds(s.Backup))
 	m.gauge("tipbox_last_compaction_day_seconds", "The day on which what was erased was last taken off the disk.", daySeconds(s.Compaction))
+	for _, c := range s.Certificates {
+		m.gauge("tipbox_certificate_until_day_seconds", "The day on which the certificate of [tls] ends.", daySeconds(c.Until), "name", c.Name)
+	}
+	for _, c := range s.Certificates {
+		m.gauge("tipbox_certificate_failing_day_seconds", "The day since which no new one is got.", daySeconds(c.Failing), "name", c.Name)
+	}
 	const told = "Connections now; fewer than 64 are 0, more are rounded down to a power of two."
 	m.gauge("tipbox_connections", told, s.Connections.Sources, "listener", "sources")
 	m.gauge("tipbox_connections", told, s.Connections.Desk, "listener", "desk")

@@ -28,11 +28,11 @@ func (*notifyCmd) Help() string {
 }
 
 func (c *notifyCmd) Run(a *app) error {
-	if err := checkModes(c.Dir); err != nil {
+	if err := actAsOwner(c.Dir); err != nil {
 		return err
 	}
 	f := &folder{path: c.Dir}
-	if err := f.readConfig(); err != nil {
+	if err := f.readChecked(); err != nil {
 		return err
 	}
 	show := c.last
@@ -76,7 +76,7 @@ func (c *notifyCmd) test(a *app, f *folder) (hour string, outcomes []outcome, er
 	if len(recipients) == 0 {
 		return "", nil, fmt.Errorf("nobody is named in [notify] of %s: add a [[notify.mail]] or [[notify.webhook]]", f.file(configName))
 	}
-	signed, err := os.ReadFile(f.file(rosterName))
+	signed, err := readFile(f.file(rosterName))
 	if err != nil {
 		return "", nil, err
 	}

@@ -205,15 +205,11 @@ func checkURL(address string) error {
 
 // readSecret reads a password or token, which only we may read.
 func readSecret(file string) (string, error) {
-	f, err := os.Open(file)
+	f, info, err := openFile(file)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
 	// Who may read a credential is in a list of systemd's, which a mode does not show.
 	if folder := os.Getenv(credentialFolder); folder == "" || filepath.Dir(file) != folder {
 		if err := closedToOthers(file, info); err != nil {
@@ -238,7 +234,7 @@ func clientTLS(host, caFile string) (*tls.Config, error) {
 	if caFile == "" {
 		return config, nil
 	}
-	text, err := os.ReadFile(caFile)
+	text, err := readFile(caFile)
 	if err != nil {
 		return nil, err
 	}

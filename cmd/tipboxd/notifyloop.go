@@ -455,7 +455,7 @@ func (n *notifier) save() bool {
 }
 
 func readNotifyState(file string) (s notifyState, err error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return s, err
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -57,7 +56,7 @@ type onionReport struct {
 
 func (c *onionCmd) Run(a *app) error {
 	f := &folder{path: c.Dir}
-	if err := f.readConfig(); err != nil {
+	if err := asOwner(c.Dir, f.readConfig); err != nil {
 		return err
 	}
 	address, err := c.address(a, f)
@@ -112,7 +111,7 @@ func (c *onionCmd) address(a *app, f *folder) (string, error) {
 	case found == set:
 		return set, nil
 	case c.Save:
-		if err := saveOnion(f.file(configName), found); err != nil {
+		if err := asOwner(c.Dir, func() error { return saveOnion(f.file(configName), found) }); err != nil {
 			return "", err
 		}
 		f.config.Onion = found
@@ -143,7 +142,7 @@ func findHostname(files []string) (address string, err error) {
 
 // readHostname reads what tor wrote into the folder of an onion service.
 func readHostname(file string) (string, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return "", err
 	}
@@ -213,35 +212,17 @@ func (c *onionCmd) attempt(ctx context.Context, address string, p probe) error {
 }
 
 // saveOnion sets onion in a tipbox.toml and leaves every other byte, the owner and
-// the mode as they are. Root follows no link of another user's.
+// the mode as they are.
 func saveOnion(file, address string) error {
-	another, err := ofAnother(filepath.Dir(file))
+	file, err := filepath.EvalSymlinks(file)
 	if err != nil {
 		return err
 	}
-	if !another {
-		if file, err = filepath.EvalSymlinks(file); err != nil {
-			return err
-		}
-	}
-	root, err := os.OpenRoot(filepath.Dir(file)) // out of which nothing leads from here on
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	name := filepath.Base(file)
-	if info, err := root.Lstat(name); err == nil && info.Mode().Type() == fs.ModeSymlink {
-		return fmt.Errorf("%s is a link of another user's: put onion = '%s' into what it leads to, above the first section", file, address)
-	}
-	in, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	in, info, err := openFile(file)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
 	text, err := io.ReadAll(in)
 	if err != nil {
 		return err
@@ -255,7 +236,7 @@ func saveOnion(file, address string) error {
 	if before.Onion = address; err != nil || !reflect.DeepEqual(before, after) {
 		return fmt.Errorf("%s is written in a way that this program does not change: put onion = '%s' into it, above the first section", file, address)
 	}
-	pending, err := renameio.NewPendingFile(name, renameio.WithRoot(root), renameio.WithPermissions(info.Mode().Perm()))
+	pending, err := renameio.NewPendingFile(file, renameio.WithPermissions(info.Mode().Perm()))
 	if err != nil {
 		return err
 	}

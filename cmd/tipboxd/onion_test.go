@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -401,80 +400,6 @@ func TestProbesEnd(t *testing.T) {
 	p.prepare()
 	if len(p.asked) != 1 {
 		t.Errorf("%d are kept", len(p.asked))
-	}
-}
-
-// TestProgressOfTor asks a control socket that wants a cookie.
-func TestProgressOfTor(t *testing.T) {
-	dir := t.TempDir()
-	cookie := filepath.Join(dir, "cookie")
-	secret := strings.Repeat("s", cookieSize)
-	write(t, dir, "cookie", secret)
-	for phase, want := range map[string]string{
-		`250-status/bootstrap-phase=NOTICE BOOTSTRAP PROGRESS=45 TAG=requesting_descriptors SUMMARY="Asking for relay descriptors"`: "tor is connected by 45 % (Asking for relay descriptors)",
-		`250-status/bootstrap-phase=NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY="Done"`:                                          "",
-		`552 Unrecognized key "status/bootstrap-phase"`:                                                                             "",
-	} {
-		at := filepath.Join(t.TempDir(), "control")
-		l, err := net.Listen("unix", at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			defer conn.Close()
-			for in := bufio.NewScanner(conn); in.Scan(); {
-				switch in.Text() {
-				case "PROTOCOLINFO 1":
-					fmt.Fprintf(conn, "250-PROTOCOLINFO 1\r\n250-AUTH METHODS=COOKIE,SAFECOOKIE COOKIEFILE=%q\r\n250-VERSION Tor=\"0.4.9.11\"\r\n250 OK\r\n", cookie)
-				case "AUTHENTICATE " + hex.EncodeToString([]byte(secret)):
-					fmt.Fprint(conn, "250 OK\r\n")
-				case "GETINFO status/bootstrap-phase":
-					fmt.Fprintf(conn, "%s\r\n250 OK\r\n", phase)
-				default:
-					fmt.Fprint(conn, "515 Bad authentication\r\n")
-				}
-			}
-		}()
-		if got := (localTor{Control: at}).progress(t.Context()); got != want {
-			t.Errorf("%s: %q, want %q", phase, got, want)
-		}
-		l.Close()
-	}
-	if got := (localTor{Control: filepath.Join(dir, "none")}).progress(t.Context()); got != "" {
-		t.Errorf("without: %q", got)
-	}
-}
-
-// TestNoControlSocketIsSentAnotherFile has one name a file that is no cookie.
-func TestNoControlSocketIsSentAnotherFile(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "shadow", "root:$y$j9T$something:20000:0:99999:7:::\n")
-	at := filepath.Join(dir, "control")
-	l, err := net.Listen("unix", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	said := make(chan string, 1)
-	go func() {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		in := bufio.NewScanner(conn)
-		in.Scan()
-		fmt.Fprintf(conn, "250-AUTH METHODS=COOKIE COOKIEFILE=%q\r\n250 OK\r\n", filepath.Join(dir, "shadow"))
-		in.Scan()
-		said <- in.Text()
-	}()
-	localTor{Control: at}.progress(t.Context())
-	if got := strings.TrimSpace(<-said); got != "AUTHENTICATE" {
-		t.Errorf("it is sent %q", got)
 	}
 }
 

@@ -5,35 +5,32 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/google/renameio/v2"
 )
 
+// A folder belongs to the user as whom its server runs. Whoever took that server over
+// can put anything there: a link that leads root elsewhere, or a pipe in the place of
+// a file, which nobody ever writes into. So root does what it does in the folder as
+// that user (actAsOwner, asOwner), and nobody reads there what is no file (readFile).
+
 // actAsOwner has root do what follows as the user whose folder it is: what root
 // makes there, that user's server could not read.
 func actAsOwner(dir string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	info, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it will be root's
-	}
-	if err != nil {
+	owner, err := anotherOwner(dir)
+	if owner == nil || err != nil {
 		return err
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || owner.Uid == 0 {
-		return nil
-	}
-	err = syscall.Setgroups([]int{int(owner.Gid)})
+	err = syscall.Setgroups(owner.gids)
 	if err == nil {
-		err = syscall.Setgid(int(owner.Gid))
+		err = syscall.Setgid(owner.gids[0])
 	}
 	if err == nil {
-		err = syscall.Setuid(int(owner.Uid))
+		err = syscall.Setuid(owner.uid)
 	}
 	if err != nil {
 		return fmt.Errorf("becoming the owner of %s: %w", dir, err)
@@ -41,37 +38,63 @@ func actAsOwner(dir string) error {
 	return nil
 }
 
-// ofAnother reports whether we are root and a folder is another user's, who may at
-// any time put a link in the place of what is in it.
-func ofAnother(dir string) (bool, error) {
-	if os.Geteuid() != 0 {
-		return false, nil
-	}
-	info, err := os.Stat(dir)
+// asOwner has root do something as the user whose folder it is, and then be root again,
+// for what that user may not. It is for one at a time: all of the process changes.
+func asOwner(dir string, do func() error) error {
+	owner, err := anotherOwner(dir)
 	if err != nil {
-		return false, err
+		return err
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	return ok && owner.Uid != 0, nil
+	if owner == nil {
+		return do()
+	}
+	groups, err := syscall.Getgroups()
+	if err == nil {
+		err = syscall.Setgroups(owner.gids)
+	}
+	if err != nil {
+		return fmt.Errorf("becoming the owner of %s: %w", dir, err)
+	}
+	gid := os.Getegid()
+	defer func() {
+		if err := errors.Join(syscall.Seteuid(0), syscall.Setegid(gid), syscall.Setgroups(groups)); err != nil {
+			panic(err) // it was root's right before
+		}
+	}()
+	err = syscall.Setegid(owner.gids[0])
+	if err == nil {
+		err = syscall.Seteuid(owner.uid)
+	}
+	if err != nil {
+		return fmt.Errorf("becoming the owner of %s: %w", dir, err)
+	}
+	return do()
 }
 
-// mayHand refuses root a file in another's folder which that user could not read: it
-// is what a link leads to.
-func mayHand(dir, file string, info fs.FileInfo) error {
-	another, err := ofAnother(dir)
-	if err != nil || !another {
-		return err
+// anotherOwner is whose folder it is, with the own group first, if we are root and it
+// is another user's; else nil.
+func anotherOwner(dir string) (*account, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
 	}
-	folder, err := os.Stat(dir)
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it will be root's
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	owner := folder.Sys().(*syscall.Stat_t)
-	if of, ok := info.Sys().(*syscall.Stat_t); ok && of.Uid != owner.Uid && info.Mode().Perm()&0o004 == 0 &&
-		(of.Gid != owner.Gid || info.Mode().Perm()&0o040 == 0) {
-		return fmt.Errorf("%s leads to a file that the owner of %s may not read: take it away, or let them read it", file, dir)
+	of, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || of.Uid == 0 {
+		return nil, nil
 	}
-	return nil
+	owner := &account{uid: int(of.Uid), gids: []int{int(of.Gid)}}
+	if u, err := user.LookupId(strconv.Itoa(owner.uid)); err == nil {
+		if a := lookUpAccount(u.Username); a != nil { // by a group it may have keys to read
+			owner.gids = append(owner.gids, a.gids...)
+		}
+	}
+	return owner, nil
 }
 
 // putFile puts a file into a server's folder, in the place of what is there, link or

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"filippo.io/age"
 
@@ -27,7 +28,7 @@ type restoreCmd struct {
 
 func (*restoreCmd) Help() string {
 	return "Example: tipboxd restore /mnt/backup/tipbox.age /srv/tipbox -i backup.key\n\n" +
-		"Run it as the user that the server runs as. Nothing is ever overwritten: the folder must not be there, or be empty. " +
+		"Run it as the user that the server runs as, or as root: an empty folder that is there stays its owner's. Nothing is ever overwritten: the folder must not be there, or be empty. " +
 		"It appears once all was unpacked, checked as tipboxd check does, and is on the disk; until then nothing is there.\n\n" +
 		"Before you start a server in it: stop the old one for good, since members know both by the same desk.key and sources reach but one. " +
 		"Put the newest roster.note there. What came after the backup is not in it, and what was erased since is: have it erased again. " +
@@ -41,6 +42,9 @@ func (c *restoreCmd) Run(a *app) error {
 	}
 	if there, err := os.ReadDir(c.Dir); len(there) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, c.taken())
+	}
+	if err := c.replaceable(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(c.Dir), 0o755); err != nil {
 		return err
@@ -59,6 +63,9 @@ func (c *restoreCmd) Run(a *app) error {
 	if err := syncFolder(temp); err != nil {
 		return err
 	}
+	if err := giveTo(c.Dir, temp); err != nil {
+		return err
+	}
 	// os.Rename replaces no folder, and os.Remove takes away none that is not empty.
 	if err := os.Remove(c.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return c.taken()
@@ -74,6 +81,42 @@ func (c *restoreCmd) Run(a *app) error {
 	}
 	fmt.Fprintf(a.stderr, "Made %s. Stop the old server for good, put the newest roster.note there, and start: tipboxd serve %s\n", c.Dir, c.Dir)
 	return nil
+}
+
+// replaceable refuses the place of a disk of its own, which no folder can take.
+func (c *restoreCmd) replaceable() error {
+	info, err := os.Stat(c.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	above, err := os.Stat(filepath.Join(c.Dir, ".."))
+	if err != nil {
+		return err
+	}
+	of, ok := info.Sys().(*syscall.Stat_t)
+	aboveOf, also := above.Sys().(*syscall.Stat_t)
+	if ok && also && of.Dev != aboveOf.Dev {
+		return fmt.Errorf("a disk is mounted at %[1]s, and no folder can take its place: restore to %[1]s/restored, then move all that is in there one up, and chown -R it to the server's user", c.Dir)
+	}
+	return nil
+}
+
+// giveTo gives all that is in a folder, which only root can enter, to whom the other
+// belongs to, if we are root and that is another.
+func giveTo(dir, all string) error {
+	owner, err := anotherOwner(dir)
+	if owner == nil || err != nil {
+		return err
+	}
+	return filepath.WalkDir(all, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, owner.uid, owner.gids[0])
+	})
 }
 
 func (c *restoreCmd) taken() error {

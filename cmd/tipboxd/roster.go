@@ -27,11 +27,16 @@ func (c *rosterCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := checkModes(c.Dir); err != nil {
+	if err := asOwner(c.Dir, func() error { return c.put(a, signed) }); err != nil {
 		return err
 	}
+	return c.follow(a)
+}
+
+// put puts the roster into the folder.
+func (c *rosterCmd) put(a *app, signed []byte) (err error) {
 	f := &folder{path: c.Dir}
-	if err := f.readConfig(); err != nil {
+	if err := f.readChecked(); err != nil {
 		return err
 	}
 	if f.channels, err = loadChannels(f.file(siteName)); err != nil {
@@ -51,7 +56,7 @@ func (c *rosterCmd) Run(a *app) error {
 		return err
 	}
 	a.print("roster %d of %s, members: %d\n", r.Serial, r.Day, len(r.Members))
-	return c.follow(a)
+	return nil
 }
 
 // What the package runs: see deploy.
@@ -108,7 +113,7 @@ func exists(path string) bool {
 // rosterThere marks the roster that the folder has; a mark of none if it has none
 // that the root key signed.
 func (f *folder) rosterThere() roster.Mark {
-	signed, err := os.ReadFile(f.file(rosterName))
+	signed, err := readFile(f.file(rosterName))
 	if err != nil {
 		return roster.Mark{}
 	}
@@ -121,7 +126,7 @@ func (f *folder) rosterThere() roster.Mark {
 
 // readKey reads the key that names the server to members.
 func (f *folder) readKey() error {
-	text, err := os.ReadFile(f.file(deskKeyName))
+	text, err := readFile(f.file(deskKeyName))
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 )
@@ -58,7 +62,7 @@ func (a *app) run(args []string) int {
 		kong.Name("tipboxd"),
 		kong.Description("The tip service. Results go to standard output, everything else to standard error."),
 		kong.Writers(a.stdout, a.stderr),
-		kong.Vars{"hostname": hostnameFiles[0], "socks": defaultTor.Socks, "control": defaultTor.Control},
+		kong.Vars{"keptdays": strconv.Itoa(keptDays), "hostname": hostnameFiles[0], "socks": defaultTor.Socks, "control": defaultTor.Control},
 		kong.Exit(func(status int) { exited = status }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
@@ -92,6 +96,17 @@ func newLog(w io.Writer) *slog.Logger {
 			return a
 		},
 	}))
+}
+
+// printable leaves out what could deceive a terminal, of a text by somebody who may
+// want to. Some may be kept that do not print.
+func printable(text string, keep ...rune) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) && !slices.Contains(keep, r) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 func (a *app) print(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }

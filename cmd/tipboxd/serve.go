@@ -37,6 +37,9 @@ func (*serveCmd) Help() string {
 }
 
 func (c *serveCmd) Run(a *app) error {
+	if err := actAsOwner(c.Dir); err != nil {
+		return err
+	}
 	a.keepMemory()
 	go web.Preload()
 	f, err := openFolder(a.ctx, c.Dir, a.log)
@@ -82,7 +85,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	if err != nil {
 		return err
 	}
-	certs, err := f.loadCertificates(time.Now)
+	f.certs, err = f.loadCertificates(time.Now)
 	if err != nil {
 		return err
 	}
@@ -119,7 +122,7 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 	listeners := []net.Listener{f.sources, tls.NewListener(f.members, config)}
 	if secure != nil {
 		servers = append(servers, newServer(strictly(f.prober.before(pages))))
-		listeners = append(listeners, tls.NewListener(&door{secure, f.sources}, f.sourcesTLS(certs)))
+		listeners = append(listeners, tls.NewListener(&door{secure, f.sources}, f.sourcesTLS(f.certs)))
 		a.log.Info("serving over TLS", "sources", secure.Addr().String())
 	}
 	if err := ready(f.listens); err != nil { // whoever connects is waiting already
@@ -137,8 +140,8 @@ func (a *app) serve(f *folder, required bool, at listenAddresses, ready func(lis
 		watchers.Wait()
 	}()
 	watchers.Go(func() { f.watchRoster(watch, a) })
-	if certs != nil {
-		go certs.keep(watch, a.log)
+	if f.certs != nil {
+		go f.certs.keep(watch, a.log)
 	}
 	watchers.Go(func() { f.retain(watch, a) })
 	watchers.Go(func() { f.hideTimes(watch) })
@@ -216,7 +219,7 @@ func (f *folder) watchRoster(ctx context.Context, a *app) {
 // nothing to try again: it is in force, or was refused for what it is.
 func (f *folder) renewRoster(ctx context.Context, a *app) bool {
 	before := f.service.Roster().Serial
-	signed, err := os.ReadFile(f.file(rosterName))
+	signed, err := readFile(f.file(rosterName))
 	if err == nil {
 		var r *roster.Roster
 		if r, err = roster.Open(signed, f.config.Root, f.service.Roster().Mark()); err == nil {

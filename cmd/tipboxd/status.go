@@ -37,6 +37,8 @@ type status struct {
 	Compaction  string          `json:"last_compaction"`
 	Connections connections     `json:"connections"`
 	DayBefore   *vitals         `json:"day_before"` // null unless it ran through that day
+
+	Certificates []certificateStatus `json:"certificates,omitempty"` // of [tls]
 }
 
 type rosterStatus struct {
@@ -51,6 +53,9 @@ type connections struct {
 }
 
 func (c *statusCmd) Run(a *app) error {
+	if err := actAsOwner(c.Dir); err != nil {
+		return err
+	}
 	if err := checkModes(c.Dir); err != nil {
 		return err
 	}
@@ -59,7 +64,7 @@ func (c *statusCmd) Run(a *app) error {
 		if err != nil {
 			return c.explain(err)
 		}
-		a.print("%s", text)
+		a.print("%s", printable(string(text), '\n'))
 		return nil
 	}
 	doc, err := askDocument(a.ctx, c.Dir, statusRequest)
@@ -67,7 +72,7 @@ func (c *statusCmd) Run(a *app) error {
 		return c.explain(err)
 	}
 	if c.JSON {
-		a.print("%s\n", doc)
+		a.print("%s\n", printable(string(doc)))
 		return nil
 	}
 	var s status
@@ -86,7 +91,9 @@ func (c *statusCmd) explain(err error) error {
 }
 
 func (s *status) print(a *app) {
-	line := func(name, format string, args ...any) { a.print("%-12s "+format+"\n", append([]any{name}, args...)...) }
+	line := func(name, format string, args ...any) {
+		a.print("%-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
 	orNever := func(day string) string {
 		if day == "" {
 			return "never"
@@ -97,6 +104,9 @@ func (s *status) print(a *app) {
 	line("running", "since %s", s.Since)
 	line("roster", "serial %d, signed on %s", s.Roster.Serial, s.Roster.Day)
 	line("listening", "for sources at %s, for members at %s", s.Listens.Sources, s.Listens.Desk)
+	for _, c := range s.Certificates {
+		line("certificate", "%s", c)
+	}
 	confined := strings.Join(s.Confinement, ", ")
 	if confined == "" {
 		confined = "none"
@@ -124,6 +134,18 @@ func (s span) String() string {
 		return fmt.Sprintf("about %d", s.Lowest)
 	}
 	return fmt.Sprintf("about %d to %d", s.Lowest, s.Highest)
+}
+
+// String is what a person reads of it.
+func (c certificateStatus) String() string {
+	text := fmt.Sprintf("for %s until %s", c.Name, c.Until)
+	if c.Until == "" {
+		text = fmt.Sprintf("none yet for %s", c.Name)
+	}
+	if c.Failing != "" {
+		text += fmt.Sprintf("; a new one is not got since %s: %s", c.Failing, c.Why)
+	}
+	return text
 }
 
 func fewer(connections int64) string {
@@ -167,5 +189,14 @@ func (f *folder) status() (*status, error) {
 		Backup:      backup, Compaction: compaction,
 		Connections: connections{connectionsTold(f.sources.count()), connectionsTold(f.members.count())},
 		DayBefore:   before,
+
+		Certificates: f.certificateStatus(),
 	}, nil
+}
+
+func (f *folder) certificateStatus() []certificateStatus {
+	if f.certs == nil {
+		return nil
+	}
+	return f.certs.told()
 }

@@ -269,3 +269,13 @@ func TestBackupAndCompactionLeaveTheirDay(t *testing.T) {
 		t.Error("a backup that failed has left its day")
 	}
 }
+
+// TestNoServerDeceivesTheTerminal has one that was broken into tell of itself.
+func TestNoServerDeceivesTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	s := &status{Version: "1\x1b]0;x\x07\u009b2J", Certificates: []certificateStatus{{Name: "a\nroster  serial 9"}}}
+	s.print(&app{stdout: &out})
+	if strings.ContainsAny(out.String(), "\x1b\x07\u009b") || strings.Contains(out.String(), "\nroster  serial 9") {
+		t.Errorf("%q", out.String())
+	}
+}

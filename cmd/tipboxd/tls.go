@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,17 @@ type certificates interface {
 	show(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// keep sees to it that they stay good, until the context ends.
 	keep(context.Context, *slog.Logger)
+	// told is what a status says of them.
+	told() []certificateStatus
+}
+
+// A certificateStatus is how a certificate fares. Why it fails is in the authority's
+// words.
+type certificateStatus struct {
+	Name    string `json:"name"`              // names, for one of files
+	Until   string `json:"until"`             // the day of its end; "" if there is none yet
+	Failing string `json:"failing,omitempty"` // the day since which none, or no newer one, is got
+	Why     string `json:"why,omitempty"`
 }
 
 // loadCertificates are those of the settings; nil without [tls]. Those of files
@@ -90,6 +102,7 @@ type filePair struct {
 
 	used, seen pairSum // of what is in use, and of what was there at the last look
 	said       string  // of what is there and not in use
+	warned     string  // the day on which it was last said that the one in use ends soon
 	current    atomic.Pointer[tls.Certificate]
 }
 
@@ -97,7 +110,7 @@ type pairSum [sha256.Size]byte
 
 // read reads the files as they are.
 func (p *filePair) read() (cert, key []byte, sum pairSum, err error) {
-	if cert, err = os.ReadFile(p.certFile); err != nil {
+	if cert, err = readFile(p.certFile); err != nil {
 		return nil, nil, sum, err
 	}
 	info, err := os.Stat(p.keyFile)
@@ -107,7 +120,7 @@ func (p *filePair) read() (cert, key []byte, sum pairSum, err error) {
 	if err := keyClosed(p.keyFile, info); err != nil {
 		return nil, nil, sum, err
 	}
-	if key, err = os.ReadFile(p.keyFile); err != nil {
+	if key, err = readFile(p.keyFile); err != nil {
 		return nil, nil, sum, err
 	}
 	return cert, key, sha256.Sum256(append(append([]byte(nil), cert...), key...)), nil
@@ -172,6 +185,20 @@ func (p *filePair) show(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return cert, nil
 }
 
+func (p *filePair) told() []certificateStatus {
+	leaf := p.current.Load().Leaf
+	return []certificateStatus{{Name: strings.Join(namesOf(leaf), ", "), Until: leaf.NotAfter.UTC().Format(time.DateOnly)}}
+}
+
+// namesOf are the names and addresses that a certificate is for.
+func namesOf(leaf *x509.Certificate) []string {
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
+}
+
 func (p *filePair) keep(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(certificateEvery)
 	defer tick.Stop()
@@ -181,7 +208,18 @@ func (p *filePair) keep(ctx context.Context, log *slog.Logger) {
 			return
 		case <-tick.C:
 			p.look(log)
+			p.warn(log)
 		}
+	}
+}
+
+// warn says once a day that a certificate ends soon and was not replaced.
+func (p *filePair) warn(log *slog.Logger) {
+	leaf := p.current.Load().Leaf
+	if today := p.now().UTC().Format(time.DateOnly); soonExpired(leaf, p.now()) && today != p.warned {
+		log.Error("the certificate ends soon, and nobody replaced its file: renew it (certbot renew), and look for why nobody did",
+			"file", p.certFile, "until", leaf.NotAfter.UTC().Format(time.DateOnly))
+		p.warned = today
 	}
 }
 

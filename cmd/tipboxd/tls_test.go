@@ -451,3 +451,28 @@ func TestNobodyWhoComesHasACertificateOrdered(t *testing.T) {
 		t.Errorf("the log says:\n%s", log)
 	}
 }
+
+// TestACertificateThatNobodyReplacesIsToldOnceADay looks now and then, as a server does
+// every five seconds.
+func TestACertificateThatNobodyReplacesIsToldOnceADay(t *testing.T) {
+	dir := t.TempDir()
+	until := time.Date(2027, time.March, 1, 12, 0, 0, 0, time.UTC)
+	made{names: []string{sourcesHost}, until: until}.make(t).put(t, dir)
+	p := pairIn(dir)
+	now := until.AddDate(0, 0, -30)
+	p.now = func() time.Time { return now }
+	if err := p.load(); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	for _, look := range []struct {
+		left  time.Duration // of its life
+		lines int           // by then
+	}{{22 * 24 * time.Hour, 0}, {20 * 24 * time.Hour, 1}, {20*24*time.Hour - 5*time.Second, 1}, {19 * 24 * time.Hour, 2}} {
+		now = until.Add(-look.left)
+		p.warn(newLog(&out))
+		if got := strings.Count(out.String(), "ends soon"); got != look.lines {
+			t.Errorf("%v before its end: %d lines, want %d", look.left, got, look.lines)
+		}
+	}
+}

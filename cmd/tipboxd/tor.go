@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -153,71 +150,4 @@ func (t localTor) reaches(ctx context.Context, address string, p probe) error {
 	}
 	return &torError{says: fmt.Sprintf("somebody else answers at %s, and not this server (status %d)", address, resp.StatusCode),
 		do: "look where HiddenServicePort 80 leads in torrc; if a proxy stands between, let it hand on /healthz with its query"}
-}
-
-// progress is how far tor is with connecting, in its own words, or "" if it is
-// connected or does not tell.
-func (t localTor) progress(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", t.Control)
-	if err != nil {
-		return ""
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	in := bufio.NewReader(io.LimitReader(conn, 64<<10))
-	ask := func(command string) (lines []string) { // see control-spec.txt
-		fmt.Fprintf(conn, "%s\r\n", command)
-		for {
-			line, err := in.ReadString('\n')
-			if err != nil || len(line) < 4 || line[0] != '2' {
-				return nil
-			}
-			if lines = append(lines, strings.TrimSpace(line[4:])); line[3] == ' ' {
-				return lines
-			}
-		}
-	}
-	cookie := ""
-	for _, line := range ask("PROTOCOLINFO 1") {
-		if _, file, ok := strings.Cut(line, `COOKIEFILE="`); ok {
-			cookie = hex.EncodeToString(readCookie(strings.TrimSuffix(file, `"`)))
-		}
-	}
-	if ask("AUTHENTICATE "+cookie) == nil {
-		return ""
-	}
-	for _, line := range ask("GETINFO status/bootstrap-phase") {
-		_, done, _ := strings.Cut(line, "PROGRESS=")
-		done, _, _ = strings.Cut(done, " ")
-		_, summary, ok := strings.Cut(line, `SUMMARY="`)
-		summary, _, _ = strings.Cut(summary, `"`)
-		if ok && done != "100" {
-			return fmt.Sprintf("tor is connected by %s %% (%s)", done, summary)
-		}
-	}
-	return ""
-}
-
-// cookieSize is that of tor's cookies, in bytes.
-const cookieSize = 32
-
-// readCookie reads what a control socket says is its cookie. Whoever made the socket is
-// sent it, and could name any file that root can read: what is no cookie by its size is
-// not read.
-func readCookie(file string) []byte {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != cookieSize {
-		return nil
-	}
-	cookie := make([]byte, cookieSize)
-	if _, err := io.ReadFull(f, cookie); err != nil {
-		return nil
-	}
-	return cookie
 }

@@ -296,12 +296,14 @@ func syncDir(path string) error {
 // openFile opens the file for bbolt, which would make a new one, and take an
 // empty one for a new one: here that is a database that lost its content.
 func (h *handle) openFile(path string, flag int, mode os.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
+	f, err := os.OpenFile(path, flag&^os.O_CREATE|syscall.O_NONBLOCK, mode) // or a pipe would have it wait
 	if err != nil {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && info.Size() == 0 {
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%w: it is no file", store.ErrCorrupt)
+	} else if err == nil && info.Size() == 0 {
 		err = fmt.Errorf("%w: the file is empty", store.ErrCorrupt)
 	}
 	if err != nil {

@@ -36,6 +36,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"syscall"
 	"time"
 
 	"tipbox/store"
@@ -164,9 +165,9 @@ func (b *Blobs) Open(ctx context.Context, name string) (store.Blob, error) {
 func (b *Blobs) openFile(name string) (*blob, error) {
 	// That a blob was read, and when, is nothing to keep either. Only the
 	// owner of a file may ask so; a reader of a backup need not be.
-	f, err := b.root.OpenFile(name, os.O_RDONLY|noAccessTime, 0)
+	f, err := b.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|noAccessTime, 0)
 	if errors.Is(err, fs.ErrPermission) {
-		f, err = b.root.Open(name)
+		f, err = b.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	}
 	if err != nil {
 		return nil, err
@@ -232,7 +233,7 @@ func (b *Blobs) List(ctx context.Context, f func(name string, size int64) error)
 
 // entries calls f with each entry of the folder, a few at a time.
 func (b *Blobs) entries(folder string, f func(fs.DirEntry) error) error {
-	d, err := b.root.Open(folder)
+	d, err := b.root.OpenFile(folder, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("listing blobs: %w", err)
 	}
@@ -274,7 +275,7 @@ func (b *Blobs) makeShard(folder string) error {
 // settle resets the times of folders, and makes durable what happened in them.
 func (b *Blobs) settle(folders ...string) error {
 	for _, folder := range folders {
-		d, err := b.root.Open(folder)
+		d, err := b.root.OpenFile(folder, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ type View struct{ blobs Blobs }
 
 // OpenView opens the folder at path for reading.
 func OpenView(path string) (*View, error) {
-	root, err := os.OpenRoot(path)
+	root, err := os.OpenRoot(path + "/.") // so that nobody waits at a pipe
 	if err != nil {
 		return nil, fmt.Errorf("opening blobs: %w", err)
 	}
