@@ -123,7 +123,7 @@ func (o *OpenedTip) Prepare(name, today string, a Act) (*Unsigned, error) {
 			err = o.CheckAward(a.Award)
 		}
 	case ActionIssue:
-		err = o.checkIssue(a.Award, today)
+		err = o.CheckIssue(a.Award, today, true)
 	}
 	if err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func (s *Service) Claim(ctx context.Context, code *receipt.Code, claim Claim) er
 	once := claim.once(code)
 	return s.sourceEvent(ctx, code, ActionClaim, claim.Award, once, func(_ *Case, a *Award, e *Event, t *loadedTip) (changes []store.Change, sealed []byte, err error) {
 		var details []byte
-		e.Claim, details, err = claim.terms(code, &a.Terms, s.Roster(), s.Today(), s.cfg.Root)
+		e.Claim, details, err = claim.terms(code, &a.Terms, a.payout, s.Roster(), s.Today(), s.cfg.Root)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -73,6 +73,10 @@ func (s *Service) claimed(ctx context.Context, a *Award, t *ClaimTerms, details 
 	}
 	if before.Paid != "" {
 		return nil, fmt.Errorf("it was paid: %w", ErrClaim)
+	}
+	if a.Claim.Payout == t.Payout {
+		changes[0] = store.Update(rec.Key, changes[0].Value, rec.Revision)
+		return append(changes, store.Put(prefixCompact+store.Key(s.Today()), nil)), nil
 	}
 	return append(changes, store.DeleteAt(rec.Key, rec.Revision), store.Put(prefixCompact+store.Key(s.Today()), nil)), nil
 }
@@ -110,33 +114,22 @@ func (t *ClaimTerms) ending(r *roster.Roster, today string) string {
 	return ""
 }
 
-// checkIssue refuses to sign vouchers that end too soon.
-func (o *OpenedTip) checkIssue(award int, today string) error {
-	a := o.Case.award(award)
-	if a == nil || a.Claim == nil {
-		return nil // as the fold says
-	}
-	if id := a.Claim.ending(o.roster, today); id != "" {
-		return against(RuleAward, "denomination %s ends too soon for its source to be paid: have the root key's holder put its last day off (tipbox roster denomination FILE --extend), or enter a new one, and the source is asked to choose anew", id)
-	}
-	return nil
-}
-
 // terms are what the claim says in the clear, and its details as they are sealed
-// to the payers. The server makes them, or the source's own tool: see Claims.
-func (c Claim) terms(code *receipt.Code, award *AwardTerms, r *roster.Roster, today, root string) (t *ClaimTerms, details []byte, err error) {
+// to the payers. The server makes them, or the source's own tool: see Claims. Payout is
+// the id of the award's: see payoutOf.
+func (c Claim) terms(code *receipt.Code, award *AwardTerms, payout string, r *roster.Roster, today, root string) (t *ClaimTerms, details []byte, err error) {
 	t = &ClaimTerms{Choice: c.Choice}
 	switch c.Choice {
 	case ClaimVoucher:
 		t.Requests, err = blindRequests(code, c.Award, award, r, today, root)
 	case ClaimDetails:
-		t.Payout = randomID(payoutIDLength)
+		t.Payout = payout
 		t.Payers = payers(r)
 		if details, err = sealDetails(r, t.Payout, c.Details); err == nil {
 			t.Details = hash(details)
 		}
 	case ClaimCharity:
-		t.Payout, t.Charity = randomID(payoutIDLength), c.Charity
+		t.Payout, t.Charity = payout, c.Charity
 	}
 	return t, details, err
 }

@@ -53,6 +53,7 @@ type ClaimLine struct {
 	Choice   string     `json:"choice,omitempty"`
 	Again    bool       `json:"again,omitempty"` // it was claimed, and can be claimed anew: see ThreadAward
 
+	Payout     string         `json:"payout,omitempty"`     // the id of its payout, if it is claimed so
 	Requests   []BlindRequest `json:"requests,omitempty"`   // of ClaimVoucher
 	Signatures [][]byte       `json:"signatures,omitempty"` // of the requests, if they are issued
 }
@@ -82,6 +83,7 @@ func (s *Service) Claims(ctx context.Context, locator [32]byte) (*ClaimFile, err
 		line := ClaimLine{
 			Number: a.Number, State: a.State, Schedule: a.Terms.Schedule, Currency: a.Terms.Currency, Amount: a.Terms.Amount,
 			ClaimBy: shown.ClaimBy, Warn: shown.Warn, Expired: shown.Expired, Final: shown.Final, Choice: shown.Choice, Again: shown.Again,
+			Payout: a.payout,
 		}
 		if a.Claim != nil {
 			line.Requests, line.Signatures = a.Claim.Requests, a.signatures
@@ -205,6 +207,8 @@ func (s *Service) checkClaimed(e *Event, a *Award, details []byte) error {
 	}
 	to := payers(s.Roster())
 	switch sealed := e.Claim.Choice == ClaimDetails; {
+	case e.Claim.Payout != "" && e.Claim.Payout != a.payout:
+		return fmt.Errorf("payout %s is not the award's: %w", e.Claim.Payout, ErrClaim)
 	case !sealed && len(details) > 0, sealed && hash(details) != e.Claim.Details:
 		return fmt.Errorf("the details are not those that were signed: %w", ErrInvalid)
 	case sealed && len(to) == 0:
@@ -262,6 +266,8 @@ func OpenClaims(file *ClaimFile, code *receipt.Code, root, today string) (*Claim
 			return nil, fmt.Errorf("award %d of %d: %w", line.Number, line.Amount, ErrInvalid)
 		case i > 0 && line.Number <= file.Awards[i-1].Number:
 			return nil, fmt.Errorf("the order of the awards: %w", ErrInvalid)
+		case !validPayout(line.Payout):
+			return nil, fmt.Errorf("award %d: payout %.40q: %w", line.Number, line.Payout, ErrInvalid)
 		case len(line.Requests) > MaxVouchers || len(line.Signatures) > 0 && len(line.Signatures) != len(line.Requests):
 			return nil, fmt.Errorf("award %d: %d signatures of %d vouchers: %w", line.Number, len(line.Signatures), len(line.Requests), ErrInvalid)
 		}
@@ -311,7 +317,7 @@ func (c *Claims) Claim(claim Claim) (note, details []byte, err error) {
 	}
 	e := &Event{Tip: c.file.Tip, Number: c.file.Number, Action: ActionClaim, Day: c.file.Day, Before: c.file.Before, Award: a.Number, By: SourceName}
 	terms := &AwardTerms{Schedule: a.Schedule, Currency: a.Currency, Amount: a.Amount}
-	if e.Claim, details, err = claim.terms(c.code, terms, c.Roster, c.file.Today, c.root); err != nil {
+	if e.Claim, details, err = claim.terms(c.code, terms, a.Payout, c.Roster, c.file.Today, c.root); err != nil {
 		return nil, nil, err
 	}
 	if err := e.validate(); err != nil {

@@ -108,7 +108,7 @@ func (c *Case) takePart(e *Event, a *Award) {
 		return // an event of it is lost, so nothing was checked
 	}
 	part := *a
-	part.Number, part.Of, part.Part = e.Number, a.Number, e.Part
+	part.Number, part.Of, part.Part, part.payout = e.Number, a.Number, e.Part, payoutOf(e)
 	part.Terms = AwardTerms{Schedule: a.Terms.Schedule, Currency: a.Terms.Currency, Amount: e.Part.Amount}
 	part.Approved, part.Refused = slices.Clone(a.Approved), slices.Clone(a.Refused)
 	a.Terms.Amount -= e.Part.Amount

@@ -2,7 +2,9 @@ package tipbox_test
 
 import (
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/hex"
+	"strings"
 	"testing"
 
 	"tipbox/crypto/receipt"
@@ -31,7 +33,7 @@ func TestPartOfAnAwardOfWhichAnEntryIsLostIsNotPaid(t *testing.T) {
 	for i := n + 2; i < len(file.Events); i++ { // behind the two who approved
 		file.Events[i] = tipbox.SealedEvent{}
 	}
-	add := func(by *receipt.Code, fields map[string]any) {
+	add := func(by *receipt.Code, fields map[string]any) []byte {
 		t.Helper()
 		note := resigned(t, by, claim, func(e map[string]any) {
 			delete(e, "claim")
@@ -43,17 +45,18 @@ func TestPartOfAnAwardOfWhichAnEntryIsLostIsNotPaid(t *testing.T) {
 		file.Events = append(file.Events, tipbox.SealedEvent{Note: string(note)})
 		sum := sha256.Sum256(note)
 		head = tipbox.Head{Number: head.Number + 1, SHA256: hex.EncodeToString(sum[:])}
+		return note
 	}
 	other := code.Part(n, 1)
 	key, err := roster.SigningKeyFrom(tipbox.SourceName, other.SigningKey())
 	if err != nil {
 		t.Fatal(err)
 	}
-	add(code, map[string]any{"action": "part", "award": n, "part": map[string]any{
+	made := add(code, map[string]any{"action": "part", "award": n, "part": map[string]any{
 		"index": 1, "amount": 5_000_00, "verifier": key.Verifier(), "box": head.SHA256,
 	}})
 	number := head.Number
-	add(other, map[string]any{"award": number, "claim": map[string]any{"choice": "charity", "charity": "library", "payout": "aaaaaaaaaaaaaaaa"}})
+	add(other, map[string]any{"award": number, "claim": map[string]any{"choice": "charity", "charity": "library", "payout": payoutOf(made)}})
 	opened, err := tipbox.OpenAward(file, tip, o.Key("peter"), o.Service.Roster())
 	if err != nil {
 		t.Fatal(err)
@@ -64,4 +67,11 @@ func TestPartOfAnAwardOfWhichAnEntryIsLostIsNotPaid(t *testing.T) {
 	}
 	_, _, err = opened.Act(o.Key("peter"), o.Service.Today(), tipbox.Act{Action: tipbox.ActionIssue, Award: number, Signatures: [][]byte{order}})
 	wantRule(t, err, tipbox.RuleAward)
+}
+
+// payoutOf is the id of the payout of an award that a note made.
+func payoutOf(note []byte) string {
+	text, _, _ := strings.Cut(string(note), "\n\n")
+	sum := sha256.Sum256([]byte("tipbox payout v1\n" + text + "\n"))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:16]
 }

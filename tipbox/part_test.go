@@ -625,7 +625,7 @@ func TestPartsOfAnAwardComeToIt(t *testing.T) {
 				if may && of.claimed != choice {
 					of.claimed = choice
 					if choice == tipbox.ClaimVoucher {
-						o.Issue("pia", tip, of.number)
+						o.IssueUncontested("pia", tip, of.number)
 					}
 				}
 			},

@@ -1,12 +1,9 @@
 package tipbox
 
 import (
-	"context"
-	"errors"
 	"slices"
 
 	"tipbox/crypto/roster"
-	"tipbox/store"
 )
 
 // The actions by which a source that was right is paid. The award is proposed by
@@ -39,21 +36,6 @@ type AwardTerms struct {
 	// Split says who shares a Total, the tip that came first before the others: see
 	// Split. It is empty if there is one source.
 	Split []AwardShare `json:"split,omitempty"`
-}
-
-// first reports whether the tip is the one that came first, of those that share.
-func (t *AwardTerms) first(tip string) bool { return len(t.Split) == 0 || t.Split[0].Tip == tip }
-
-// same reports whether two tips' terms are of one award.
-func (t *AwardTerms) same(other *AwardTerms) bool {
-	return t.Schedule == other.Schedule && t.Currency == other.Currency && t.Total == other.Total && t.Before == other.Before &&
-		slices.Equal(t.Split, other.Split)
-}
-
-// An AwardShare is a tip's part of an award, to so many parts of all.
-type AwardShare struct {
-	Tip   string `json:"tip"`
-	Parts int64  `json:"parts"`
 }
 
 // How a source takes an award.
@@ -121,6 +103,8 @@ type Award struct {
 	Refused  []string    `json:"refused,omitempty"`  // by whom, ever
 	Final    bool        `json:"final,omitempty"`    // refused for good
 	Claim    *ClaimTerms `json:"claim,omitempty"`
+	Orders   int         `json:"orders,omitempty"`  // approvers that it takes to order its payout
+	Ordered  []string    `json:"ordered,omitempty"` // by whom: it is Issued when it was by as many
 
 	// Of is the number of the award that this is a part of, or 0, and Part what the
 	// event said that made it. Its Terms have no Total: that is counted there.
@@ -129,6 +113,8 @@ type Award struct {
 
 	held       int // days on hold since it was granted
 	signatures [][]byte
+	payout     string        // see payoutOf
+	earlier    []*ClaimTerms // what was claimed before
 	refusedOn  string
 	once       string   // of the event that claimed it
 	claims     int      // how often it was claimed
@@ -397,7 +383,7 @@ func (c *Case) checkSignatures(e *Event, a *Award) error {
 // takeAward moves the awards by an event that may be.
 func (c *Case) takeAward(e *Event) {
 	if e.Action == ActionAward {
-		a := &Award{Number: e.Number, Terms: *e.Terms, State: AwardProposed, By: e.By, Proposed: e.Day, Votes: 1}
+		a := &Award{Number: e.Number, Terms: *e.Terms, State: AwardProposed, By: e.By, Proposed: e.Day, Votes: 1, payout: payoutOf(e)}
 		if s := c.roster.Schedule(a.Terms.Schedule); s != nil {
 			a.Votes = VotesNeeded(s, a.Terms.Before+a.Terms.Total)
 		}
@@ -432,8 +418,10 @@ func (c *Case) takeAward(e *Event) {
 	case ActionClaim:
 		if a.Claim == nil {
 			a.Claimed = e.Day // the first time: the accounts of a month stay as they are
+		} else {
+			a.earlier = append(a.earlier, a.Claim)
 		}
-		a.Claim, a.Issued, a.once = e.Claim, "", e.Once
+		a.Claim, a.Issued, a.Ordered, a.once = e.Claim, "", nil, e.Once
 		a.claimedOn = e.Day
 		a.claims++
 		switch e.Claim.Choice {
@@ -442,15 +430,21 @@ func (c *Case) takeAward(e *Event) {
 		case ClaimWaive:
 			a.State = AwardWaived
 		default:
-			a.State = AwardPayable
+			a.State, a.Orders = AwardPayable, 1
+			if s := c.roster.Schedule(a.Terms.Schedule); s != nil {
+				a.Orders = VotesNeeded(s, a.Terms.Amount)
+			}
 		}
 	case ActionPart:
 		c.takePart(e, a)
 	case ActionIssue:
-		if a.Issued = e.Day; a.State == AwardPayable {
+		if a.State == AwardPayable {
+			if a.Ordered = append(a.Ordered, e.By); len(a.Ordered) >= a.Orders {
+				a.Issued = e.Day
+			}
 			return
 		}
-		a.State, a.signatures = AwardIssued, e.Signatures
+		a.State, a.Issued, a.signatures = AwardIssued, e.Day, e.Signatures
 	}
 }
 
@@ -483,61 +477,4 @@ func (c *Case) sure(e *Event) error {
 		return against(RuleAward, "an entry of the case is lost on the server, so nobody can tell how far award %d is: have it restored from a backup", e.Award)
 	}
 	return nil
-}
-
-// checkShares checks what a member does about an award that several tips share, over
-// all of them: each is proposed as in the tip that came first, and as often, and who
-// had a part in one decides about none.
-func (s *Service) checkShares(ctx context.Context, t *loadedTip, kase *Case, e *Event) error {
-	terms := e.Terms
-	switch e.Action {
-	case ActionAward:
-	case ActionApprove, ActionRefuse:
-		a := kase.award(e.Award)
-		if a == nil {
-			return nil // as the fold says
-		}
-		terms = &a.Terms
-	default:
-		return nil
-	}
-	for i, share := range terms.Split {
-		if share.Tip == e.Tip {
-			continue
-		}
-		other, c, err := s.loadChain(ctx, share.Tip)
-		if errors.Is(err, store.ErrNotFound) || err == nil && other.Channel != t.Channel {
-			return against(RuleAward, "tip %s, which shares it, is not one of channel %s", share.Tip, t.Channel)
-		}
-		if err != nil {
-			return err
-		}
-		there := foldCase(c.events, other.Channel, s.Roster())
-		switch {
-		case (e.Action == ActionApprove || e.Action == ActionRefuse) && (there.acted[e.By] || other.leftOutName(s.Roster(), e.By)): // nobody is told which
-			return against(RuleOtherEyes, "%s had a part in tip %s, which shares the award, or is kept from it, so others must decide about it", e.By, share.Tip)
-		case i == 0 && there.alike(terms) < kase.alike(terms)+proposes(e):
-			return against(RuleAward, "no such award is proposed in tip %s, which came first", share.Tip)
-		case i > 0 && e.Action == ActionApprove && there.alike(terms) == 0:
-			return against(RuleAward, "the share of tip %s is not proposed: tipbox award is to be given again", share.Tip)
-		}
-	}
-	return nil
-}
-
-// alike counts the case's awards of those terms that stand.
-func (c *Case) alike(terms *AwardTerms) (n int) {
-	for _, a := range c.Awards {
-		if a.State != AwardRefused && a.Terms.same(terms) {
-			n++
-		}
-	}
-	return n
-}
-
-func proposes(e *Event) int {
-	if e.Action == ActionAward {
-		return 1
-	}
-	return 0
 }

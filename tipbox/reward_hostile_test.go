@@ -143,6 +143,52 @@ func TestTwinsAwardIsThatOfTheFirst(t *testing.T) {
 	}
 }
 
+// TestNoShareIsApprovedTwiceOfOneAward has an investigator and a server propose a share
+// once more when the award was granted.
+func TestNoShareIsApprovedTwiceOfOneAward(t *testing.T) {
+	o, _, tip := newRewarded(t, 200_000)
+	o.Submit("The same.")
+	twin := rOther(t, o, tip)
+	if err := tipbox.CameFirst(o.Open("alice", tip), o.Open("alice", twin)); err != nil {
+		t.Error(err)
+	}
+	wantRule(t, tipbox.CameFirst(o.Open("alice", twin), o.Open("alice", tip)), tipbox.RuleAward)
+	o.Act("alice", twin, tipbox.Act{Action: tipbox.ActionDecline, Text: "known", Detail: &tipbox.Detail{Reason: tipbox.Duplicate, Of: tip}})
+	split := []tipbox.AwardShare{{Tip: tip, Parts: 30}, {Tip: twin, Parts: 70}}
+	again := award(200_000, 8_000, 5_600, 400, split...)
+	o.Act("alice", tip, award(200_000, 8_000, 2_400, 400, split...))
+	check := func() error {
+		tips := map[string]*tipbox.OpenedTip{tip: o.OpenAward("peter", tip), twin: o.OpenAward("peter", twin)}
+		return tipbox.CheckShares(lastAward(t, o, tip), tips)
+	}
+	o.Act("alice", twin, again)
+	if err := check(); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"peter", "paula"} {
+		o.Decide(name, tip, rApprove(lastAward(t, o, tip).Number))
+		o.Decide(name, twin, rApprove(lastAward(t, o, twin).Number))
+	}
+	note, sealed, err := o.Open("alice", twin).Act(o.Key("alice"), o.Service.Today(), again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := o.Service.AwardTip(ctx, o.Member("peter"), twin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Events = append(file.Events, tipbox.SealedEvent{Note: string(note), Sealed: sealed})
+	opened, err := tipbox.OpenAward(file, twin, o.Key("peter"), o.Service.Roster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := opened.Case.Awards[len(opened.Case.Awards)-1]
+	if a.State != tipbox.AwardProposed {
+		t.Fatalf("%+v, faults %q", a, opened.Faults)
+	}
+	wantRule(t, tipbox.CheckShares(a, map[string]*tipbox.OpenedTip{tip: o.OpenAward("peter", tip), twin: opened}), tipbox.RuleAward)
+}
+
 // TestSharesAreTheSameInAllTips proposes other shares in a duplicate.
 func TestSharesAreTheSameInAllTips(t *testing.T) {
 	o, _, tip := newRewarded(t, 200_000)

@@ -80,6 +80,10 @@ func (w *weaknesses) channel(id string) {
 
 func (w *weaknesses) members() {
 	for _, m := range w.r.Members {
+		if m.KnowsTooMuch() {
+			w.add(true, fmt.Sprintf("tipbox roster add %s.card without --role payer, and another member with it", m.Name()),
+				"%s pays, and reads tips or decides about awards: who does both learns whose reward it is", m.Name())
+		}
 		if m.Has(roster.Investigator) && len(m.Channels) == 0 {
 			w.add(false, fmt.Sprintf("tipbox roster add %s.card --role investigator --channel CHANNEL", m.Name()),
 				"%s is an investigator without a channel, and reads nothing", m.Name())

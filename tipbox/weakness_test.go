@@ -94,6 +94,20 @@ func TestWeaknessesOfARoster(t *testing.T) {
 	}
 }
 
+// TestAPayerWhoReadsTipsIsAWeakness of a roster that an earlier version took.
+func TestAPayerWhoReadsTipsIsAWeakness(t *testing.T) {
+	o := tipboxtest.New(t, tipboxtest.Config{})
+	o.Rewards()
+	r := o.Service.Roster()
+	r.Member("penny").Roles = append(r.Member("penny").Roles, roster.Approver)
+	found := tipbox.Weaknesses(r, nil, "2026-11-23")
+	if !slices.ContainsFunc(found, func(w tipbox.Weakness) bool {
+		return w.Grave && strings.HasPrefix(w.Says, "penny pays, and reads tips")
+	}) {
+		t.Errorf("found %+v", found)
+	}
+}
+
 // endingOn is the smallest denomination of Rewards with another end.
 func endingOn(t *testing.T, day string) voucher.Denomination {
 	return voucher.Denomination{

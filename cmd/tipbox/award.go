@@ -71,6 +71,9 @@ func (c *awardCmd) Run(a *app) error {
 		terms := proposal.terms
 		terms.Amount = amounts[i]
 		_, opened, err := s.open(a, share.Tip)
+		if err == nil && tipbox.CameFirst(first, opened) != nil {
+			a.say("Note: tip %s came before tip %s, which you name first. By what each brought they share; who came first is part of that.\n", share.Tip, c.Tip)
+		}
 		if err == nil && pending(opened, &terms) == nil {
 			err = s.send(a, opened, tipbox.Act{Action: tipbox.ActionAward, Text: text, Terms: &terms, Detail: &proposal.detail})
 		}
@@ -209,7 +212,8 @@ type awardsCmd struct {
 }
 
 func (*awardsCmd) Help() string {
-	return "Example: tipbox awards\n\nFor approvers: the awards that are to be decided, and the vouchers that are to be signed. With a tip: its awards, why they are proposed, and what the source says against a refusal."
+	return "Example: tipbox awards\n\nFor approvers: the awards that are to be decided, and the vouchers that are to be signed. With a tip: its awards, why they are proposed, and what the source says against a refusal. " +
+		"The head is the same for every colleague who was shown the same: compare it before a large award is decided or issued, for a server that shows two of you two histories could have both sign."
 }
 
 func (c *awardsCmd) Run(a *app) error {
@@ -300,9 +304,11 @@ func (a *app) showAwards(r *roster.Roster, o *tipbox.OpenedTip) error {
 			State  tipbox.State    `json:"state"`
 			Awards []*tipbox.Award `json:"awards"`
 			Faults []string        `json:"faults,omitempty"`
-		}{o.Tip, o.Case.State, o.Case.Awards, o.Faults})
+			Head   tipbox.Head     `json:"head"`
+		}{o.Tip, o.Case.State, o.Case.Awards, o.Faults, o.Head()})
 	}
 	a.print("Tip %s, %s: %s\n", o.Tip, cleanLine(o.Channel), a.lang.word(string(o.Case.State)))
+	a.print("%s %d %s\n", a.lang.sprintf("%s:", a.lang.text("head")), o.Head().Number, o.Head().SHA256)
 	for _, f := range o.Faults {
 		a.print("AGAINST THE RULES: %s\n", cleanLine(a.lang.known(f)))
 	}
@@ -387,14 +393,14 @@ func (a *app) decide(tip string, act tipbox.Act) error {
 			tips = append(tips, share.Tip)
 		}
 	}
-	for _, tip := range tips { // before anything is signed
-		opened, err := s.openAward(a, tip)
-		if err != nil {
+	shared := make(map[string]*tipbox.OpenedTip)
+	for _, tip := range tips {
+		if shared[tip], err = s.openAward(a, tip); err != nil {
 			return fmt.Errorf("tip %s, which shares the award: %w", tip, err)
 		}
-		if !slices.ContainsFunc(opened.Case.Awards, func(b *tipbox.Award) bool { return sameAward(b, award) }) {
-			return fmt.Errorf("tip %s shares the award, and no such award is proposed there: have the proposal completed first (tipbox award …)", tip)
-		}
+	}
+	if err := tipbox.CheckShares(award, shared); err != nil { // before anything is signed
+		return err
 	}
 	for _, tip := range tips {
 		opened, err := s.openAward(a, tip)
@@ -450,6 +456,9 @@ func (a *app) actOnAward(s *session, opened *tipbox.OpenedTip, award *tipbox.Awa
 		a.say("Done. Award %d of %s is %s", now.Number, opened.Tip, a.lang.word(string(now.State)))
 		if now.State == tipbox.AwardProposed || now.State == tipbox.AwardAppealed {
 			a.say(", approved by %d of %d", len(now.Approved), now.Votes)
+		}
+		if now.State == tipbox.AwardPayable {
+			a.say(", ordered by %d of %d", len(now.Ordered), now.Orders)
 		}
 		a.say(".\n")
 	}

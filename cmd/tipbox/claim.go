@@ -45,7 +45,7 @@ func (*claimCmd) Help() string {
 		"Get the root's verifier key another way than from the site, on paper or from somebody you trust: the vouchers and the keys of those who pay are checked by it. " +
 		"The code is asked for on the terminal, or read from a file: the receipt as the site gave it to you will do.\n\n" +
 		"The code of a part, which somebody who sent the tip with you made of the award, is used just so: with it that part alone is listed and claimed.\n\n" +
-		"Where to pay can be corrected with --replace, seven times at most, until an approver has ordered the payout; nothing else of a claim can be changed. If the line breaks, give the same command again: it counts once."
+		"Where to pay can be corrected with --replace, seven times at most, until the payout is ordered; nothing else of a claim can be changed. If the line breaks, give the same command again: it counts once."
 }
 
 var (
@@ -290,7 +290,7 @@ func standing(award *tipbox.ClaimLine) string {
 func (a *app) listClaims(claims *tipbox.Claims) error {
 	if a.json {
 		for _, award := range claims.Awards {
-			award.Requests, award.Signatures = nil, nil
+			award.Requests, award.Signatures, award.Payout = nil, nil, ""
 			doc := struct {
 				tipbox.ClaimLine
 				Charities []string `json:"charities,omitempty"`

@@ -10,12 +10,12 @@ import (
 
 type issueCmd struct {
 	Tip   string `arg:"" optional:"" help:"Only the vouchers of that tip."`
-	Again bool   `help:"Also for a claim that took the place of one that you have signed for, which the server does not show: ask the payers first."`
+	Again bool   `help:"Also for a claim that took the place of another, which you or a colleague may have signed for without that the server shows it: ask the colleagues and the payers first."`
 }
 
 func (*issueCmd) Help() string {
 	return "Example: tipbox issue\n\nFor an approver who has the issuing keys (tipbox issuer --help): signs the vouchers that sources claim, without seeing them. " +
-		"Nobody can tell later which voucher was whose. What is to be paid to details or a charity it orders, so that payers need not believe the server; that takes no issuing key."
+		"Nobody can tell later which voucher was whose. What is to be paid to details or a charity it orders, so that payers need not believe the server; that takes no issuing key, and as many approvers as the schedule asks for by the sum."
 }
 
 func (c *issueCmd) Run(a *app) error {
@@ -60,6 +60,13 @@ func (c *issueCmd) issue(a *app, s *session, tip string) (done int, err error) {
 	for _, award := range opened.Case.Awards {
 		if award.State != tipbox.AwardClaimed && (award.State != tipbox.AwardPayable || award.Issued != "") {
 			continue
+		}
+		if slices.Contains(award.Ordered, s.key.Name()) {
+			a.say("Award %d of %s: you have ordered it, and %d of %d have. The others must too: tipbox issue\n", award.Number, tip, len(award.Ordered), award.Orders)
+			continue
+		}
+		if err := opened.CheckIssue(award.Number, today(), c.Again); err != nil {
+			return done, err
 		}
 		var signatures [][]byte
 		if award.State == tipbox.AwardPayable {

@@ -40,7 +40,8 @@ func (*payCmd) Help() string {
 		"A voucher on the command line can be seen by others on this machine while it runs, and stays in the shell's history: read it from a file, or with tipbox pay - from a scanner or a paste. " +
 		"A file can have several, with a blank line between them, or with the line TIPBOX VOUCHER before each.\n\n" +
 		"Keep the vouchers that you have paid with your books: each shows an auditor, with --check, that a payment of its number was due. " +
-		"The tool keeps what it has begun in your folder's payments, until the desk has answered.\n\n" +
+		"The tool keeps what it has begun in your folder's payments, until the desk has answered, and what you have paid in its folder paid: that it never pays again, whatever the desk says. " +
+		"--list prints a hash of the desk's list: compare it with the other payers', for a desk that shows each of you another could have a voucher paid twice.\n\n" +
 		"A payout is for a source who gave details or a charity instead. Look first: tipbox payouts. Then: tipbox pay --payout PAYOUT, and transfer what the receipt says."
 }
 
@@ -328,6 +329,11 @@ const paymentsFolder = "payments"
 // line broke, is sent again as it was: only so is it told from a voucher that is
 // presented again.
 func (a *app) pay(s *session, p *tipbox.Payment, text string) (*slip, error) {
+	if made, err := a.made(p.Key); err != nil {
+		return nil, err
+	} else if made != nil {
+		return nil, s.madeBefore(a, p, text, made)
+	}
 	path := filepath.Join(string(a.home), paymentsFolder, p.Key)
 	note, err := os.ReadFile(path)
 	begun := err == nil
@@ -347,7 +353,7 @@ func (a *app) pay(s *session, p *tipbox.Payment, text string) (*slip, error) {
 			case err != nil:
 				return nil, err
 			case bytes.Equal(there, note):
-				return a.paid(path, before, slipSettled)
+				return a.paid(path, before, note, slipSettled)
 			}
 		}
 		if begun {
@@ -369,20 +375,22 @@ func (a *app) pay(s *session, p *tipbox.Payment, text string) (*slip, error) {
 	err = s.desk.Pay(a.ctx, note, text)
 	switch {
 	case err == nil && begun:
-		return a.paid(path, p, slipSettled)
+		return a.paid(path, p, note, slipSettled)
 	case err == nil:
-		return a.paid(path, p, slipPaid)
+		return a.paid(path, p, note, slipPaid)
 	case errors.Is(err, tipbox.ErrPaid):
 		err = s.paidBefore(a, p.Key)
+	case doubted(err):
+		return nil, fmt.Errorf("%w: this machine finds it genuine, and the desk does not: %w", errUnsettled, err)
 	case !refused(err):
 		return nil, fmt.Errorf("%w: %w", errUnsettled, err)
 	}
 	return nil, errors.Join(err, os.Remove(path))
 }
 
-// paid is the receipt of a payment that is kept.
-func (a *app) paid(path string, p *tipbox.Payment, state string) (*slip, error) {
-	if err := os.Remove(path); err != nil {
+// paid is the receipt of a payment that the desk has, and that is kept here too.
+func (a *app) paid(path string, p *tipbox.Payment, note []byte, state string) (*slip, error) {
+	if err := errors.Join(a.keepMade(p.Key, note), os.Remove(path)); err != nil {
 		return nil, fmt.Errorf("it is paid, on %s by you, but %s must be removed before it is presented again: %w", p.Day, path, err)
 	}
 	return &slip{State: state, Number: number(p), Denomination: p.Denomination, Payout: p.Payout(), Currency: p.Currency, Amount: p.Amount, Day: p.Day, Payer: p.By}, nil
@@ -390,16 +398,18 @@ func (a *app) paid(path string, p *tipbox.Payment, state string) (*slip, error) 
 
 // refused reports whether the desk's answer says that nothing was recorded.
 func refused(err error) bool {
-	for _, is := range []error{
-		desk.ErrRefused, tipbox.ErrForbidden, tipbox.ErrNoPayout, tipbox.ErrTooLong, tipbox.ErrConflict, tipbox.ErrNotFound,
-		voucher.ErrForged, voucher.ErrOrganisation, voucher.ErrDenomination, voucher.ErrExpired, voucher.ErrEarly,
-		voucher.ErrTyping, voucher.ErrNewer, voucher.ErrNotVoucher, desk.ErrPeer,
-	} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
-	return false
+	return isAny(err, desk.ErrRefused, tipbox.ErrForbidden, tipbox.ErrNoPayout, tipbox.ErrTooLong, tipbox.ErrConflict, tipbox.ErrNotFound, desk.ErrPeer)
+}
+
+// doubted reports whether the desk says that a voucher is not good. It was checked here
+// before, by the same roster: a desk that has read it then may have it paid elsewhere.
+func doubted(err error) bool {
+	return isAny(err, voucher.ErrForged, voucher.ErrOrganisation, voucher.ErrDenomination, voucher.ErrExpired, voucher.ErrEarly,
+		voucher.ErrTyping, voucher.ErrNewer, voucher.ErrNotVoucher)
+}
+
+func isAny(err error, kinds ...error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
 
 // paidBefore finds out by whom something was paid: the desk's word is not enough.

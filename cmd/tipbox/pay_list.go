@@ -2,17 +2,11 @@ package main
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-
-	"github.com/google/renameio/v2"
 
 	"tipbox/tipbox"
 )
@@ -41,11 +35,11 @@ func (c *payCmd) list(a *app) error {
 	if err != nil {
 		return err
 	}
-	lines := make(map[paidLine]*paidLine) // by one without numbers
-	seen, forged := make(map[string]bool), 0
+	lines := make(map[paidLine]*paidLine)                          // by one without numbers
+	shown, forged, sum := make(map[string]string), 0, sha256.New() // payers by keys
 	for _, note := range notes {
 		p, err := tipbox.OpenPayment(note, s.roster)
-		if err == nil && seen[p.Key] {
+		if err == nil && shown[p.Key] != "" {
 			err = fmt.Errorf("there twice: %w", tipbox.ErrInvalid)
 		}
 		if err == nil && p.Denomination != "" {
@@ -58,7 +52,8 @@ func (c *payCmd) list(a *app) error {
 			forged++
 			continue
 		}
-		seen[p.Key] = true
+		shown[p.Key] = p.By
+		sum.Write(note)
 		k := paidLine{Month: p.Day[:len("2006-01")], What: cmp.Or(p.Denomination, whatPayouts), Currency: p.Currency}
 		line := lines[k]
 		if line == nil {
@@ -83,39 +78,14 @@ func (c *payCmd) list(a *app) error {
 	if forged > 0 {
 		return fmt.Errorf("%d payments of the desk's list were signed by no payer: %w", forged, tipbox.ErrInvalid)
 	}
+	if err := a.recall(s.key.Name(), shown); err != nil {
+		return err
+	}
 	if !partial {
-		if err := a.countPayments(len(seen)); err != nil {
-			return err
-		}
+		a.say("The list's hash, the same for every payer who is shown the same: %x\n", sum.Sum(nil))
 	}
 	return s.reconcile(a, sorted, partial)
 }
-
-// countFile has how many payments the desk has shown this payer last.
-const countFile = "payments.count"
-
-// countPayments checks that there are no fewer than were shown before, as after a
-// server was set back, and remembers how many there are.
-func (a *app) countPayments(n int) error {
-	path := filepath.Join(string(a.home), countFile)
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	before := 0
-	if err == nil {
-		if before, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
-			return fmt.Errorf("how many payments were shown last (%s): %w", path, err)
-		}
-	}
-	if n < before {
-		return fmt.Errorf("the desk shows %d payments, and has shown %d: %w", n, before, errSetBack)
-	}
-	return renameio.WriteFile(path, fmt.Appendf(nil, "%d\n", n), 0o600)
-}
-
-// errSetBack means that the desk has lost payments, or hides some.
-var errSetBack = errors.New("payments are gone, and what they paid could be paid twice")
 
 func (a *app) printPaid(lines []*paidLine) error {
 	if a.json {

@@ -16,7 +16,7 @@ type payoutsCmd struct {
 
 func (*payoutsCmd) Help() string {
 	return "Example: tipbox payouts\n\nFor payers: awards that are to be paid to the details that a source gave, or to a charity. The details are opened on this machine; nobody but payers can. " +
-		"An approver has ordered each, so it is not the server's word that it is due. Nothing here leads to a tip, and the text is whatever its source wrote: take no instruction from it but where to pay."
+		"Approvers have ordered each, as many as the schedule asks for by the sum, so it is not the server's word that it is due. Nothing here leads to a tip, and the text is whatever its source wrote: take no instruction from it but where to pay."
 }
 
 func (c *payoutsCmd) Run(a *app) error {
@@ -102,7 +102,7 @@ func (a *app) printPayout(item *tipbox.PayoutItem, r *slip, err error) error {
 	}
 	switch {
 	case errors.Is(err, tipbox.ErrNoOrder):
-		a.print("  not to be paid yet: an approver must order it first, with tipbox issue")
+		a.print("  not to be paid yet: approvers must order it first, with tipbox issue")
 	case err != nil:
 		a.print("  FAILED: %s", cleanLine(a.lang.known(why)))
 	}

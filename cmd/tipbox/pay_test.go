@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -373,6 +374,19 @@ func TestServerCannotSayThatAVoucherWasPaid(t *testing.T) {
 			t.Errorf("%s: status %d, %s%s", what, status, stdout, stderr)
 		}
 	}
+	// Nor that what the tool finds genuine is none, and be believed.
+	b.intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost {
+			return false
+		}
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		w.Write([]byte(`{"code":"voucher_forged","message":"x"}`))
+		return true
+	}
+	b.fails("penny", exitFailed, "this machine finds it genuine, and the desk does not", "pay", v.Compact())
+	if begun := b.begun("penny"); len(begun) != 1 {
+		t.Errorf("begun: %v", begun)
+	}
 	b.intercept = nil
 	b.ok("penny", "pay", v.Compact())
 }
@@ -410,14 +424,23 @@ func TestPayoutsAreListedAndPaid(t *testing.T) {
 	if err := b.Service.Claim(t.Context(), code, tipbox.Claim{Award: n, Choice: tipbox.ClaimDetails, Details: details}); err != nil {
 		t.Fatal(err)
 	}
-	if out := b.ok("penny", "payouts"); !strings.Contains(out, "not to be paid yet: an approver must order it first") || strings.Contains(out, "Account") {
+	if out := b.ok("penny", "payouts"); !strings.Contains(out, "not to be paid yet: approvers must order it first") || strings.Contains(out, "Account") {
 		t.Error(out)
 	}
 	b.fails("penny", exitFailed, "the server alone says that it is due", "pay", "--payout", strings.Fields(b.ok("penny", "payouts"))[0])
 	if out := b.ok("peter", "awards"); !strings.Contains(out, "  payable  ") || !strings.Contains(out, "  issue\n") {
 		t.Error(out)
 	}
-	b.ok("peter", "issue")
+	if _, _, stderr := b.tipbox("peter", "issue"); !strings.Contains(stderr, "is payable, ordered by 1 of 2.\n") {
+		t.Error(stderr)
+	}
+	if _, _, stderr := b.tipbox("peter", "issue"); !strings.Contains(stderr, "you have ordered it, and 1 of 2 have") {
+		t.Error(stderr)
+	}
+	if out := b.ok("penny", "payouts"); !strings.Contains(out, "not to be paid yet") || strings.Contains(out, "Account") {
+		t.Error(out)
+	}
+	b.ok("paula", "issue")
 	if _, _, stderr := b.tipbox("peter", "issue"); !strings.Contains(stderr, "no payouts ordered") {
 		t.Error(stderr)
 	}
@@ -522,8 +545,8 @@ func TestPaymentsAreReconciled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.fails("penny", exitFailed, "the desk shows 2 payments, and has shown 3", "pay", "--list")
-	b.fails("penny", exitFailed, "pay the vouchers that you have paid since", "pay", "--list")
+	b.fails("penny", exitFailed, "that you have made or that it has shown: 1", "pay", "--list")
+	b.fails("penny", exitFailed, "give it the vouchers that you have paid since", "pay", "--list")
 	if err := b.Store.Apply(t.Context(), store.Put(key, rec.Value)); err != nil {
 		t.Fatal(err)
 	}
@@ -536,7 +559,7 @@ func TestPaymentsAreReconciled(t *testing.T) {
 		spoil func([]byte) []byte
 		word  string
 	}{
-		"hides":  {func(answer []byte) []byte { return []byte(`{"notes":[]}`) }, "has shown 3"},
+		"hides":  {func(answer []byte) []byte { return []byte(`{"notes":[]}`) }, "that it has shown: 3"},
 		"edits":  {func(answer []byte) []byte { return bytes.Replace(answer, []byte("100000"), []byte("900000"), 1) }, "signed by no payer"},
 		"twice":  {func(answer []byte) []byte { return doubled(t, answer) }, "signed by no payer"},
 		"loops":  {func(answer []byte) []byte { return []byte(`{"notes":[],"next":"` + strings.Repeat("0", 64) + `"}`) }, "make no sense"},
@@ -548,6 +571,50 @@ func TestPaymentsAreReconciled(t *testing.T) {
 			t.Errorf("%s: status %d: %s%s", what, status, stdout, stderr)
 		}
 	}
+}
+
+// TestDeskThatForgetsHasNothingPaidTwice by the same payer, whether it was set back or
+// lies, and however many others were paid since.
+func TestDeskThatForgetsHasNothingPaidTwice(t *testing.T) {
+	b := newPayers(t)
+	b.Enter("perry", &roster.Member{Roles: []roster.Role{roster.Payer}})
+	b.Install()
+	v, key := b.voucher("cny-1000", 1), store.Key("paid/"+b.voucher("cny-1000", 1).SpentKey())
+	b.ok("penny", "pay", v.Compact())
+	b.tipbox("perry", "pay", "--list")
+	forget := func() {
+		if err := b.Store.Apply(t.Context(), store.Delete(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	b.ok("perry", "pay", b.voucher("cny-1000", 2).Compact()) // as many as before
+	for _, payer := range []string{"penny", "perry"} {       // one has made it, the other was shown it
+		b.fails(payer, exitFailed, "payments that you have made or that it has shown: 1: payments are gone", "pay", "--list")
+	}
+	b.fails("penny", exitFailed, "already paid, on "+today()+" by penny: the desk had lost that, and has recorded it again", "pay", v.Compact())
+	b.fails("penny", exitFailed, "already paid, on "+today()+" by penny", "pay", v.Compact())
+	list := regexp.MustCompile(`hash.*: [0-9a-f]{64}\n`)
+	_, _, one := b.tipbox("penny", "pay", "--list") // and all is well again
+	_, _, other := b.tipbox("perry", "pay", "--list")
+	if hash := list.FindString(one); hash == "" || hash != list.FindString(other) {
+		t.Errorf("the lists are\n%s%s", one, other)
+	}
+
+	// Two payers are shown different lists. Nobody can tell but both.
+	forget()
+	b.ok("perry", "pay", v.Compact())
+	b.fails("penny", exitFailed, "already paid, on "+today()+" by penny", "pay", v.Compact())
+	b.fails("penny", exitFailed, "payments are gone", "pay", "--list")
+
+	b.intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if is := strings.HasPrefix(r.URL.Path, "/v1/payments"); !is {
+			return false
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+		return true
+	}
+	b.fails("penny", exitFailed, "already paid, on "+today()+" by penny", "pay", v.Compact())
 }
 
 // doubled is a page with its first payment twice.
@@ -563,4 +630,53 @@ func doubled(t *testing.T, answer []byte) []byte {
 		t.Error(err)
 	}
 	return answer
+}
+
+// TestApproversToolGoesOnFromWhatItSaw has a server show an approver an award as it was
+// before, or with another claim, so that it is decided or issued twice.
+func TestApproversToolGoesOnFromWhatItSaw(t *testing.T) {
+	b, code, tip, n := newAward(t)
+	before, err := b.Service.AwardTip(t.Context(), b.Member("peter"), tip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := b.Service.Claims(t.Context(), code.Locator())
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := tipbox.OpenClaims(file, code, b.Root.Verifier(), today())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := claims.Claim(tipbox.Claim{Award: n, Choice: tipbox.ClaimCharity, Charity: "library"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Service.Claim(t.Context(), code, tipbox.Claim{Award: n, Choice: tipbox.ClaimVoucher}); err != nil {
+		t.Fatal(err)
+	}
+	b.ok("peter", "awards", tip)
+	show := b.lie("/v1/awards/" + tip)
+	for _, lie := range []struct {
+		events []tipbox.SealedEvent
+		says   string
+	}{
+		{before.Events, "it has taken some back"},
+		{append(before.Events, tipbox.SealedEvent{Note: string(other)}), "it shows two histories"},
+	} {
+		shown := *before
+		shown.Events = lie.events
+		body, err := json.Marshal(shown)
+		if err != nil {
+			t.Fatal(err)
+		}
+		show(func([]byte) []byte { return body })
+		for _, args := range [][]string{{"awards", tip}, {"approve", tip}, {"refuse", tip, "-m", "no"}, {"issue", tip}} {
+			b.fails("peter", exitFailed, lie.says, args...)
+		}
+		b.ok("paula", "awards", tip) // who has seen nothing yet cannot tell, but by the head
+	}
+	if got := b.OpenAward("peter", tip).Head().Number; got != len(before.Events)+1 {
+		t.Errorf("%d entries", got)
+	}
 }

@@ -257,12 +257,14 @@ func hint(err error) string {
 		return "Somebody may be showing you an old roster to bring back a member who was removed. Ask the root key's holder."
 	case errors.Is(err, desk.ErrSigned):
 		return "The server may have kept back what you signed, to have the award paid twice. Ask the payers what was paid (tipbox payouts --all, pay --list), and tell the root key's holder. If all is well: tipbox issue TIP --again"
+	case errors.Is(err, tipbox.ErrContested):
+		return "A server that kept back what was signed for that could have the award paid twice. Ask the other approvers whether one of them has signed for this award, and the payers what was paid. If nobody has: tipbox issue TIP --again"
 	case errors.Is(err, errSetBack):
-		return "Was the server restored from a backup? Then pay the vouchers that you have paid since, and kept, once more: that records them again. If not, tell the root key's holder."
+		return "Was the server restored from a backup? Then give it the vouchers that you have paid since, and kept, with tipbox pay once more: that records them again, and nothing is to be handed out. If not, tell the root key's holder, and compare your books with the other payers'. When it is settled, remove payments.seen in your folder."
 	case errors.Is(err, tipbox.ErrPaid):
 		return "Hand nothing out: each voucher and payout is paid once. What was paid: tipbox pay --list"
 	case errors.Is(err, tipbox.ErrNoOrder):
-		return "Transfer nothing: the server alone says that it is due. An approver must confirm it: tipbox issue"
+		return "Transfer nothing: the server alone says that it is due. As many approvers as the schedule asks for by the sum must confirm it: tipbox issue"
 	case errors.Is(err, tipbox.ErrNoPayout):
 		return "See what is to be paid: tipbox payouts"
 	case errors.Is(err, voucher.ErrForged):

@@ -70,6 +70,12 @@ func (m *Member) Reviews(channel string) bool {
 	return m.Has(Reviewer) && (len(m.Channels) == 0 || slices.Contains(m.Channels, channel))
 }
 
+// KnowsTooMuch reports whether a member who pays, and sees who is paid, learns of cases
+// besides. Add enters nobody so.
+func (m *Member) KnowsTooMuch() bool {
+	return m.Has(Payer) && (m.Has(Investigator) || m.Has(Reviewer) || m.Has(Approver) || m.Has(Custodian))
+}
+
 // A Roster is the organisation's list of members. Its members are in the order
 // of their names.
 type Roster struct {
@@ -205,6 +211,9 @@ func (r *Roster) Add(m *Member, day string) error {
 	card, err := ParseCard(m.CardText)
 	if err != nil {
 		return err
+	}
+	if m.KnowsTooMuch() {
+		return fmt.Errorf("member %s is to pay, and to read tips or decide about awards: give that to another, who has a key of their own: %w", card.Name, ErrFormat)
 	}
 	changed := *r
 	changed.Members, changed.Former = slices.Clone(r.Members), slices.Clone(r.Former)

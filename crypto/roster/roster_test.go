@@ -276,8 +276,12 @@ func TestAddReplacesAndRemoveRemoves(t *testing.T) {
 	// What is refused changes nothing.
 	stolen := newMember(t, "mia")
 	for name, m := range map[string]*roster.Member{
-		"no card": {Roles: []roster.Role{roster.Payer}},
-		"no role": {CardText: must(stolen.Card()).Text},
+		"no card":                 {Roles: []roster.Role{roster.Payer}},
+		"no role":                 {CardText: must(stolen.Card()).Text},
+		"pays and reads tips":     member(stolen, roster.Payer, roster.Investigator),
+		"pays and reviews":        member(stolen, roster.Payer, roster.Reviewer),
+		"pays and decides":        member(stolen, roster.Payer, roster.Approver),
+		"pays and opens the name": member(stolen, roster.Payer, roster.Custodian),
 		"another's recipient": {Roles: []roster.Role{roster.Payer}, CardText: string(must(stolen.Sign(
 			cardText("mia", r.Member("zoe").Card.Recipient.String(), stolen.Verifier()))))},
 	} {
