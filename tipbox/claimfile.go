@@ -53,7 +53,7 @@ type ClaimLine struct {
 	Choice   string     `json:"choice,omitempty"`
 	Again    bool       `json:"again,omitempty"` // it was claimed, and can be claimed anew: see ThreadAward
 
-	Payout     string         `json:"payout,omitempty"`     // the id of its payout, if it is claimed so
+	Payout     string         `json:"payout,omitempty"`     // the id of its payout, whether it is claimed so or not
 	Requests   []BlindRequest `json:"requests,omitempty"`   // of ClaimVoucher
 	Signatures [][]byte       `json:"signatures,omitempty"` // of the requests, if they are issued
 }
