@@ -148,7 +148,7 @@ func (r *readmeRun) serve(line string) {
 	if err := r.server.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	for range 1200 {
+	for range 6000 { // it is compiled first, beside all else that is
 		if _, err := newSource(r.sources).get("/healthz"); err == nil {
 			return
 		}
