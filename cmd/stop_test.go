@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"mime/multipart"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -60,12 +61,25 @@ func TestStopLetsAnUploadFinish(t *testing.T) {
 		err    error
 	}
 	answered := make(chan answer, 1)
+	// The body is read from the line once the server says that it is receiving.
+	s.client.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
+	req, err := http.NewRequest("POST", s.base+"/tip", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Content-Type": {form.FormDataContentType()}, "Expect": {"100-continue"}}
 	go func() {
-		status, page, err := s.do("POST", "/tip", form.FormDataContentType(), body)
-		answered <- answer{status, page, err}
+		resp, err := s.client.Do(req)
+		if err != nil {
+			answered <- answer{err: err}
+			return
+		}
+		defer resp.Body.Close()
+		page, err := io.ReadAll(resp.Body)
+		answered <- answer{resp.StatusCode, string(page), err}
 	}()
 	line.Write(head.Bytes())
-	line.Write(bytes.Repeat([]byte("x"), 200_000)) // taken: the server is receiving
+	line.Write(bytes.Repeat([]byte("x"), 200_000))
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
