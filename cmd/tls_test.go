@@ -132,7 +132,7 @@ func newAuthority(t *testing.T, port int, life time.Duration) *authority {
 	}
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	server.StartTLS()
-	t.Cleanup(server.Close)
+	t.Cleanup(func() { server.Config.Close() }) // which waits for nobody
 	_, ownPort, err := net.SplitHostPort(server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +179,8 @@ func TestConfinedServerGetsAndRenewsItsCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newAuthority(t, number, 24*time.Second)
+	const life = 24 * time.Second
+	a := newAuthority(t, number, life)
 	toml := filepath.Join(o.dir, "tipbox.toml")
 	settings, err := os.ReadFile(toml)
 	if err != nil {
@@ -207,8 +208,9 @@ func TestConfinedServerGetsAndRenewsItsCertificate(t *testing.T) {
 			t.Errorf("who asks for %q is shown the certificate of %q", name, cert.DNSNames)
 		}
 	}
-	if n := a.orders.count.Load(); n != 1 {
-		t.Errorf("%d certificates were ordered", n)
+	// On a busy machine the next of its own may be under way.
+	if n, said := a.orders.count.Load(), bytes.Count(server.output.Bytes(), []byte("msg=certificate name="+tlsHost)); int(n) > said+1 {
+		t.Errorf("%d certificates were ordered, and %d are there", n, said)
 	}
 	err = filepath.WalkDir(filepath.Join(o.dir, "acme"), func(path string, e os.DirEntry, err error) error {
 		if err != nil {
@@ -231,6 +233,7 @@ func TestConfinedServerGetsAndRenewsItsCertificate(t *testing.T) {
 	if _, err := visitor.get("/"); err != nil {
 		t.Errorf("after it was renewed: %v", err)
 	}
+	last := shown(address, tlsHost)
 	server.stop(t)
 	// On a busy machine the next may come late, which is said.
 	log := string(server.output.Bytes())
@@ -238,10 +241,9 @@ func TestConfinedServerGetsAndRenewsItsCertificate(t *testing.T) {
 		t.Errorf("the log:\n%s", log)
 	}
 	// What it got is there at the next start, also if the authority is not.
-	orders := a.orders.count.Load()
 	server = o.serve(t)
 	server.says(t, "msg=certificate name="+tlsHost, 1)
-	if n := a.orders.count.Load(); n != orders {
+	if again := shown(address, tlsHost); again == nil || last == nil || again.SerialNumber.Cmp(last.SerialNumber) != 0 && time.Until(last.NotAfter) > life/2 {
 		t.Errorf("a start orders a certificate that is there")
 	}
 	server.stop(t)
