@@ -1,7 +1,6 @@
 package tipbox_test
 
 import (
-	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -22,12 +21,7 @@ func TestThreadsAreWhatWasSaid(t *testing.T) {
 		id   string
 		said []said
 	}
-	// Each step is real encryption: a nightly run sets -rapid.checks=1000.
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		if err := flag.Set("rapid.checks", "12"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	shortRapid(t, "12", "30")
 	o := tipboxtest.New(t, tipboxtest.Config{})
 	rapid.Check(t, func(rt *rapid.T) {
 		known := make(map[string]bool)
