@@ -1,3 +1,5 @@
+//go:build debian
+
 package cmd_test
 
 import (
@@ -19,55 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var (
-	onDebian   = flag.Bool("debian", false, "set the README's small office up on three fresh Debian machines, with systemd (takes root, debootstrap and minutes)")
-	debianBase = flag.String("debian.base", "", "a folder that debootstrap filled as the test does, to save that time")
-)
-
-// A setupCommand is a line of the README's chapter on setting a server up.
-type setupCommand struct {
-	machine string // and there the user, unless root
-	root    bool
-	line    string
-}
-
-// setupCommands are the lines of the README's console block.
-func setupCommands(t *testing.T) []setupCommand {
-	t.Helper()
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?ms)^```console\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
-	if len(blocks) != 1 {
-		t.Fatalf("the README has %d console blocks, want 1", len(blocks))
-	}
-	var commands []setupCommand
-	for line := range strings.Lines(blocks[0][1]) {
-		m := regexp.MustCompile(`^(\w+)([#$]) (.+)\n$`).FindStringSubmatch(line)
-		if m == nil {
-			t.Fatalf("%q is no command of a machine", line)
-		}
-		commands = append(commands, setupCommand{m[1], m[2] == "#", m[3]})
-	}
-	return commands
-}
-
-func TestAnOfficeIsSetUpWithAtMostTenCommands(t *testing.T) {
-	commands := setupCommands(t)
-	if n := len(commands); n == 0 || n > 10 {
-		t.Errorf("the README takes %d commands from nothing to a tip that is read, want at most 10", n)
-	}
-	for _, c := range commands {
-		if strings.ContainsAny(c.line, ";|&`(") {
-			t.Errorf("%q is more than one command", c.line)
-		}
-	}
-}
+var debianBase = flag.String("debian.base", "", "a folder that debootstrap filled as the test does, to save that time")
 
 // TestReadmeOfficeOnDebian types the README's commands on three Debian machines that
 // have nothing but what debootstrap puts there, and a package. Then it does with the
-// package what packages go through.
+// package what packages go through. It takes root, debootstrap and some minutes, so it
+// is built with the tag debian only, for the night: .ci/nightly debian.
 //
 // A machine is a copy of one root (an overlay), in namespaces of its own, in which
 // no road leads anywhere; the server's runs systemd. Its tor is Debian's, and is told
@@ -75,9 +34,6 @@ func TestAnOfficeIsSetUpWithAtMostTenCommands(t *testing.T) {
 // are carried from machine to machine, and in the place of a source's browser and of
 // the Tor network there is a program at the socket to which tor leads.
 func TestReadmeOfficeOnDebian(t *testing.T) {
-	if !*onDebian {
-		return // a run of minutes, for the night: .ci/nightly debian
-	}
 	if os.Geteuid() != 0 {
 		t.Skip("it takes root to be three machines")
 	}

@@ -211,6 +211,47 @@ func copyTree(t *testing.T, to string) {
 	}
 }
 
+// A setupCommand is a line of the README's chapter on setting a server up.
+type setupCommand struct {
+	machine string // and there the user, unless root
+	root    bool
+	line    string
+}
+
+// setupCommands are the lines of the README's console block.
+func setupCommands(t *testing.T) []setupCommand {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^```console\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) != 1 {
+		t.Fatalf("the README has %d console blocks, want 1", len(blocks))
+	}
+	var commands []setupCommand
+	for line := range strings.Lines(blocks[0][1]) {
+		m := regexp.MustCompile(`^(\w+)([#$]) (.+)\n$`).FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("%q is no command of a machine", line)
+		}
+		commands = append(commands, setupCommand{m[1], m[2] == "#", m[3]})
+	}
+	return commands
+}
+
+func TestAnOfficeIsSetUpWithAtMostTenCommands(t *testing.T) {
+	commands := setupCommands(t)
+	if n := len(commands); n == 0 || n > 10 {
+		t.Errorf("the README takes %d commands from nothing to a tip that is read, want at most 10", n)
+	}
+	for _, c := range commands {
+		if strings.ContainsAny(c.line, ";|&`(") {
+			t.Errorf("%q is more than one command", c.line)
+		}
+	}
+}
+
 // TestReadmeSaysWhoLearnsWhatInTheWordsOfThePage compares the threat model that operators
 // read with the one that sources do.
 func TestReadmeSaysWhoLearnsWhatInTheWordsOfThePage(t *testing.T) {
